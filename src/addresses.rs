@@ -18,14 +18,14 @@ pub(crate) struct Addresses {
 }
 
 /// A counted connection; dropping it ends the count.
-pub(crate) struct Place {
+pub(crate) struct AddressSlot {
     addresses: Arc<Addresses>,
     from: IpAddr,
 }
 
 impl Addresses {
     /// Counts a connection from `peer`, unless there are already `max` from its address.
-    pub(crate) fn enter(self: &Arc<Self>, peer: IpAddr, max: usize) -> Option<Place> {
+    pub(crate) fn enter(self: &Arc<Self>, peer: IpAddr, max: usize) -> Option<AddressSlot> {
         let from = network(peer);
         let mut open = self.open.lock();
         let count = open.get(&from).copied().unwrap_or(0);
@@ -33,11 +33,11 @@ impl Addresses {
             return None;
         }
         open.insert(from, count + 1);
-        Some(Place { addresses: Arc::clone(self), from })
+        Some(AddressSlot { addresses: Arc::clone(self), from })
     }
 }
 
-impl Drop for Place {
+impl Drop for AddressSlot {
     fn drop(&mut self) {
         let mut open = self.addresses.open.lock();
         if let Some(count) = open.get_mut(&self.from) {

@@ -1,6 +1,6 @@
 //! [`Wakeful`], the handle of a running node.
 //!
-//! The handle stands below the listeners that call it: each of them is a [`Door`] to it. `service`
+//! The handle stands below the listeners that call it: each of them is a [`Door`] to it. `node`
 //! starts a node, opens its doors and stops it.
 
 mod operations;
@@ -27,11 +27,11 @@ use crate::environment;
 use crate::error::{Error, ErrorCode};
 use crate::fair::ClientId;
 use crate::local_job::LocalJob;
-use crate::methods::{Caller, MethodContext, Registry};
+use crate::methods::{MethodCaller, MethodContext, ServiceRegistry};
 use crate::model::{CallReply, Invocation, JobRequest, Payload};
 use crate::session::Session;
 use crate::stranger_lines::StrangerLines;
-use crate::work::Roster;
+use crate::work::LocalWorkers;
 
 /// A running Wakeful; cheap to clone. Its [`Operations`](crate::Operations) run in this process.
 ///
@@ -39,26 +39,26 @@ use crate::work::Roster;
 /// any thread. Everything ends with [`stop`](Self::stop), not with the last handle.
 #[derive(Clone)]
 pub struct Wakeful {
-    pub(crate) inner: Arc<Inner>,
+    pub(crate) inner: Arc<WakefulShared>,
     /// The owner of the jobs that this handle reserves; `None` for no particular one.
-    pub(crate) owner: Option<Arc<Owned>>,
+    pub(crate) owner: Option<Arc<LocalOwner>>,
 }
 
 /// A worker of this process, as the queue knows it.
-pub(crate) struct Owned {
+pub(crate) struct LocalOwner {
     id: OwnerId,
     queue: Addr<QueueActor>,
 }
 
-impl Drop for Owned {
+impl Drop for LocalOwner {
     fn drop(&mut self) {
         // bound: one for each worker
         self.queue.do_send(OwnerGone { owner: self.id, may_return: false });
     }
 }
 
-/// The parts of a node, which `service` puts together.
-pub(crate) struct Inner {
+/// The parts of a node, which `node` puts together.
+pub(crate) struct WakefulShared {
     pub(crate) store: Addr<StoreActor>,
     pub(crate) queue: Addr<QueueActor>,
     pub(crate) storage: Addr<StorageActor>,
@@ -81,9 +81,9 @@ pub(crate) struct Inner {
     pub(crate) strangers: StrangerLines,
     /// Counts dropped log lines, if a counter was set.
     pub(crate) lines_dropped: OnceLock<fn() -> u64>,
-    pub(crate) house: Mutex<House>,
+    pub(crate) listeners: Mutex<Listeners>,
     /// Services of the application, and their running calls.
-    pub(crate) methods: Registry,
+    pub(crate) methods: ServiceRegistry,
     /// The runtime it was started on.
     pub(crate) runtime: Handle,
     /// The session of callers in this process.
@@ -91,7 +91,7 @@ pub(crate) struct Inner {
     /// Authentication for all listeners; `None` allows everyone.
     pub(crate) auth: OnceLock<Auth>,
     /// The workers in this process.
-    pub(crate) workers: Roster,
+    pub(crate) workers: LocalWorkers,
     /// The reason why writes fail, once they do.
     pub(crate) failure: watch::Sender<Option<Error>>,
     /// Set after the grace period: remaining connections close.
@@ -99,7 +99,7 @@ pub(crate) struct Inner {
 }
 
 /// The parts that [`Wakeful::stop`] ends.
-pub(crate) struct House {
+pub(crate) struct Listeners {
     pub(crate) doors: Vec<Box<dyn Door>>,
     /// Closed when the last actor has ended.
     pub(crate) ended: mpsc::Receiver<()>,
@@ -114,7 +114,7 @@ pub(crate) trait Door: Send {
     fn is_over(&self) -> bool;
 
     /// Accepts no more connections, and sends a goodbye to every client.
-    fn say_goodbye(&self);
+    fn send_goodbye(&self);
 
     /// Waits until every connection has ended, and ends those that are left after `grace`. Once
     /// `drained` completes, no job is handed out any more, and no connection is waited for because
@@ -131,13 +131,13 @@ impl Wakeful {
         &self,
         open: impl FnOnce() -> Result<(D, T), Error>,
     ) -> Result<T, Error> {
-        let mut house = self.inner.house.lock().await;
-        if house.alive.is_none() {
+        let mut listeners = self.inner.listeners.lock().await;
+        if listeners.alive.is_none() {
             return Err(gone());
         }
-        house.doors.retain(|door| !door.is_over());
+        listeners.doors.retain(|door| !door.is_over());
         let (door, opened) = open()?;
-        house.doors.push(Box::new(door));
+        listeners.doors.push(Box::new(door));
         Ok(opened)
     }
 
@@ -145,7 +145,7 @@ impl Wakeful {
     /// clone.
     pub(crate) fn for_worker(&self) -> Self {
         let queue = self.inner.queue.clone();
-        let owner = Owned { id: environment::next_owner(), queue };
+        let owner = LocalOwner { id: environment::next_owner(), queue };
         Self { inner: Arc::clone(&self.inner), owner: Some(Arc::new(owner)) }
     }
 
@@ -220,7 +220,7 @@ impl Wakeful {
         self.inner.name.get().map(String::as_str)
     }
 
-    pub(crate) fn methods(&self) -> &Registry {
+    pub(crate) fn methods(&self) -> &ServiceRegistry {
         &self.inner.methods
     }
 
@@ -228,7 +228,7 @@ impl Wakeful {
     async fn invoke_here(&self, invocation: Invocation) -> Result<Payload, Error> {
         let session = Arc::clone(&self.inner.here);
         let (client, node) = (ClientId::Process, self.as_node());
-        let caller = Caller { session, client, node, deadline: None, request: None };
+        let caller = MethodCaller { session, client, node, deadline: None, request: None };
         let (answer, answered) = oneshot::channel();
         let _running = self.inner.methods.start(invocation, caller, move |result| {
             // The caller may be gone.

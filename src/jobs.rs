@@ -53,7 +53,7 @@ pub trait Jobs: Operations {
         let request = PushRequest { topic: topic.into(), payload: payload.into(), options };
         async {
             let pushed = self.push_all(vec![request], Duration::ZERO).await?;
-            pushed.into_iter().next().ok_or_else(unfit)
+            pushed.into_iter().next().ok_or_else(unexpected_reply)
         }
     }
 
@@ -68,7 +68,7 @@ pub trait Jobs: Operations {
         async move {
             match self.job(JobRequest::Push { jobs, wait }).await? {
                 JobReply::Pushed(pushed) => Ok(pushed),
-                _ => Err(unfit()),
+                _ => Err(unexpected_reply()),
             }
         }
     }
@@ -81,7 +81,7 @@ pub trait Jobs: Operations {
         async {
             match self.job(JobRequest::Reserve(request)).await? {
                 JobReply::Reserved(jobs) => Ok(jobs),
-                _ => Err(unfit()),
+                _ => Err(unexpected_reply()),
             }
         }
     }
@@ -117,7 +117,7 @@ pub trait Jobs: Operations {
         async {
             match self.job(JobRequest::Resume(reservations)).await? {
                 JobReply::Resumed(topics) => Ok(topics.iter().map(Option::is_some).collect()),
-                _ => Err(unfit()),
+                _ => Err(unexpected_reply()),
             }
         }
     }
@@ -147,7 +147,7 @@ pub trait Jobs: Operations {
         async move {
             match self.job(JobRequest::Revoked { wait }).await? {
                 JobReply::Revoked(reservations) => Ok(reservations),
-                _ => Err(unfit()),
+                _ => Err(unexpected_reply()),
             }
         }
     }
@@ -246,7 +246,7 @@ pub trait Jobs: Operations {
         async {
             match self.job(request).await? {
                 JobReply::Changed { count, .. } => Ok(count > 0),
-                _ => Err(unfit()),
+                _ => Err(unexpected_reply()),
             }
         }
     }
@@ -287,7 +287,9 @@ pub trait Jobs: Operations {
             let mut changed = 0;
             loop {
                 let reply = self.job(request()).await?;
-                let JobReply::Changed { count, more } = reply else { return Err(unfit()) };
+                let JobReply::Changed { count, more } = reply else {
+                    return Err(unexpected_reply());
+                };
                 changed += count;
                 if !more {
                     return Ok(changed);
@@ -334,7 +336,9 @@ pub trait Jobs: Operations {
             loop {
                 let after = all.last().map(|topic| topic.name.clone()).unwrap_or_default();
                 let reply = self.job(JobRequest::Topics { after, limit: 0 }).await?;
-                let JobReply::Topics { topics, more } = reply else { return Err(unfit()) };
+                let JobReply::Topics { topics, more } = reply else {
+                    return Err(unexpected_reply());
+                };
                 let none = topics.is_empty();
                 all.extend(topics);
                 if !more || none {
@@ -354,7 +358,7 @@ pub trait Jobs: Operations {
         async {
             let schedules =
                 schedules(self.job(JobRequest::SetSchedule(Box::new(schedule))).await?)?;
-            schedules.into_iter().next().ok_or_else(unfit)
+            schedules.into_iter().next().ok_or_else(unexpected_reply)
         }
     }
 
@@ -369,7 +373,7 @@ pub trait Jobs: Operations {
         async {
             match self.job(JobRequest::RemoveSchedule(name)).await? {
                 JobReply::Changed { .. } => Ok(()),
-                _ => Err(unfit()),
+                _ => Err(unexpected_reply()),
             }
         }
     }
@@ -385,38 +389,38 @@ impl<T: Operations> Jobs for T {}
 fn settled(reply: JobReply) -> Result<Vec<Option<Error>>, Error> {
     match reply {
         JobReply::Settled(answers) => Ok(answers),
-        _ => Err(unfit()),
+        _ => Err(unexpected_reply()),
     }
 }
 
 fn info(reply: JobReply) -> Result<JobInfo, Error> {
     match reply {
         JobReply::Job(info) => Ok(*info),
-        _ => Err(unfit()),
+        _ => Err(unexpected_reply()),
     }
 }
 
 fn page(reply: JobReply) -> Result<JobPage, Error> {
     match reply {
         JobReply::Jobs(page) => Ok(page),
-        _ => Err(unfit()),
+        _ => Err(unexpected_reply()),
     }
 }
 
 fn topic_info(reply: JobReply) -> Result<TopicInfo, Error> {
     match reply {
         JobReply::Topic(info) => Ok(*info),
-        _ => Err(unfit()),
+        _ => Err(unexpected_reply()),
     }
 }
 
 fn schedules(reply: JobReply) -> Result<Vec<ScheduleInfo>, Error> {
     match reply {
         JobReply::Schedules(schedules) => Ok(schedules),
-        _ => Err(unfit()),
+        _ => Err(unexpected_reply()),
     }
 }
 
-fn unfit() -> Error {
+fn unexpected_reply() -> Error {
     Error::new(ErrorCode::Internal, "the reply of the queue does not match the request")
 }

@@ -17,7 +17,7 @@
 //! `model` has the requests and replies (all re-exported here), [`config`] every limit by name, and
 //! [`error`] the one error. `operations`, [`jobs`] and `calls` have the traits. `store`, `watch` and
 //! `queue` are the pure cores; [`actor`] is the thin wiring around them, `handle` the handle of a node,
-//! `service` its start and stop, `methods` the services of an application, and [`work`]
+//! `node` its start and stop, `methods` the services of an application, and [`work`]
 //! the handlers of jobs. [`rpc`] is the wire: frames, bodies, server, client. `cli` is the command
 //! line. `ARCHITECTURE.md` is the map.
 //!
@@ -81,32 +81,32 @@ mod methods;
 mod model;
 #[cfg(feature = "server")]
 mod nearest;
+#[cfg(feature = "server")]
+mod node;
 #[cfg(feature = "client")]
 mod operations;
 #[cfg(feature = "server")]
 mod pace;
-#[cfg(test)]
-mod patience;
 #[cfg(feature = "server")]
 mod queue;
 #[cfg(feature = "server")]
 mod record;
 #[cfg(feature = "server")]
-mod rooms;
+mod replayed;
 #[cfg(feature = "client")]
 pub mod rpc;
 #[cfg(feature = "client")]
 mod runtime;
 #[cfg(feature = "client")]
 mod secret_file;
-#[cfg(feature = "server")]
-mod service;
 #[cfg(feature = "client")]
 mod session;
 #[cfg(feature = "server")]
 mod store;
 #[cfg(feature = "server")]
 mod stranger_lines;
+#[cfg(test)]
+mod test_timeout;
 #[cfg(feature = "server")]
 mod watch;
 #[cfg(feature = "worker")]
@@ -125,13 +125,15 @@ pub use handle::Wakeful;
 #[cfg(feature = "client")]
 pub use jobs::{Jobs, Topic};
 #[cfg(feature = "server")]
-pub use local_watch::{LocalWatch, WatchInto};
+pub use local_watch::{ActorWatch, Watch};
 #[cfg(feature = "server")]
 #[doc(hidden)]
 pub use methods::method_name;
 #[cfg(feature = "server")]
 pub use methods::{Interceptor, MethodContext, Next, Returned, Service};
 pub use model::*;
+#[cfg(feature = "server")]
+pub use node::{LimitChange, Reconfigured};
 #[cfg(feature = "client")]
 pub use operations::Operations;
 #[cfg(feature = "client")]
@@ -139,9 +141,7 @@ pub use rpc::client::{Call, Client, WatchId, WatchMux, WatchStream};
 #[cfg(feature = "server")]
 pub use rpc::link;
 #[cfg(all(feature = "server", feature = "tls"))]
-pub use rpc::tls::{ClientCertificates, TlsConfig, TlsDoor};
-#[cfg(feature = "server")]
-pub use service::{LimitChange, Reconfigured};
+pub use rpc::tls::{ClientCertificates, TlsConfig, TlsListener};
 #[cfg(feature = "client")]
 pub use session::{Identity, Peer, Session, Via};
 #[cfg(feature = "worker")]

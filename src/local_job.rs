@@ -9,7 +9,7 @@ use crate::config::Durability;
 use crate::error::Error;
 use crate::model::{CallReply, JobReply, JobRequest, Reply};
 
-type Answer = Result<CallReply, Error>;
+type LocalAnswer = Result<CallReply, Error>;
 
 /// A request to the queue. Dropping it before its answer was taken cancels it if it waits, and
 /// gives back jobs on their way to it.
@@ -19,7 +19,7 @@ pub(crate) struct LocalJob<'a> {
     id: u64,
     /// True while it may wait.
     waits: bool,
-    answered: oneshot::Receiver<Answer>,
+    answered: oneshot::Receiver<LocalAnswer>,
 }
 
 impl<'a> LocalJob<'a> {
@@ -39,7 +39,7 @@ impl<'a> LocalJob<'a> {
     }
 
     /// Returns the answer; `None` if the queue has ended.
-    pub(crate) async fn answer(mut self) -> Option<Answer> {
+    pub(crate) async fn answer(mut self) -> Option<LocalAnswer> {
         let answer = (&mut self.answered).await;
         self.waits = false;
         answer.ok()

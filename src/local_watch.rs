@@ -1,4 +1,4 @@
-//! [`LocalWatch`]: a watch consumed in this process, as a stream or by an actor.
+//! [`Watch`]: a watch consumed in this process, as a stream or by an actor.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -13,21 +13,21 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::sync::watch::Receiver as Stopped;
 use tokio::task::AbortHandle;
 
-use crate::actor::message::{LocalStream, Ready, Watched};
+use crate::actor::message::{LocalStream, StreamReady, Watched};
 use crate::buffered::Buffered;
 use crate::error::{Error, ErrorCode};
 use crate::model::{Event, WatchItem};
-use crate::watch::{Batch, Delivery, News, View};
+use crate::watch::{EventBatch, View, WatchDelivery, WatchUpdate};
 
 /// A watch in this process: a stream of [`WatchItem`]s that ends after its first error.
 ///
 /// Holds at most one batch (`watch.batch_events_max`, `watch.batch_bytes_max`); a stream that is
 /// not polled costs nothing more. Dropping it ends the watch.
 #[derive(Debug)]
-pub struct LocalWatch {
+pub struct Watch {
     /// Dropping it closes the stream.
     stream: Option<LocalStream>,
-    batches: UnboundedReceiver<Buffered<Batch>>,
+    batches: UnboundedReceiver<Buffered<EventBatch>>,
     items: VecDeque<Result<WatchItem, Error>>,
     /// True if the store must be notified that the last batch is consumed.
     owes_ready: bool,
@@ -35,10 +35,10 @@ pub struct LocalWatch {
     _node: Arc<dyn Any + Send + Sync>,
 }
 
-impl LocalWatch {
+impl Watch {
     pub(crate) fn new(
         stream: LocalStream,
-        batches: UnboundedReceiver<Buffered<Batch>>,
+        batches: UnboundedReceiver<Buffered<EventBatch>>,
         node: Arc<dyn Any + Send + Sync>,
     ) -> Self {
         let (stream, items) = (Some(stream), VecDeque::new());
@@ -46,7 +46,7 @@ impl LocalWatch {
     }
 }
 
-impl Stream for LocalWatch {
+impl Stream for Watch {
     type Item = Result<WatchItem, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -60,7 +60,7 @@ impl Stream for LocalWatch {
             let Some(stream) = &self.stream else { return Poll::Ready(None) };
             if self.owes_ready {
                 // bound: one for each batch
-                stream.store.do_send(Ready(stream.handle, usize::MAX));
+                stream.store.do_send(StreamReady(stream.handle, usize::MAX));
                 self.owes_ready = false;
             }
             match self.batches.poll_recv(cx) {
@@ -78,21 +78,21 @@ impl Stream for LocalWatch {
     }
 }
 
-impl Batch {
+impl EventBatch {
     fn items(&self) -> VecDeque<Result<WatchItem, Error>> {
         self.deliveries.iter().map(|delivery| self.item(delivery)).collect()
     }
 
     /// Converts a delivery to an item.
-    fn item(&self, delivery: &Delivery) -> Result<WatchItem, Error> {
+    fn item(&self, delivery: &WatchDelivery) -> Result<WatchItem, Error> {
         let view = delivery.view;
-        Ok(match &delivery.news {
-            News::Events { first, count, revision, skipped } => WatchItem::Events {
+        Ok(match &delivery.update {
+            WatchUpdate::Events { first, count, revision, skipped } => WatchItem::Events {
                 revision: *revision,
                 events: self.events_of(*first, *count).iter().map(|e| view.of(e)).collect(),
                 skipped: *skipped,
             },
-            News::Snapshot { revision, kvs } => WatchItem::Snapshot {
+            WatchUpdate::Snapshot { revision, kvs } => WatchItem::Snapshot {
                 revision: *revision,
                 kvs: kvs
                     .iter()
@@ -101,9 +101,9 @@ impl Batch {
                     )
                     .collect(),
             },
-            News::SnapshotEnd { revision } => WatchItem::SnapshotEnd { revision: *revision },
-            News::Progress { revision } => WatchItem::Progress { revision: *revision },
-            News::Ended(error) => return Err(error.clone().into()),
+            WatchUpdate::SnapshotEnd { revision } => WatchItem::SnapshotEnd { revision: *revision },
+            WatchUpdate::Progress { revision } => WatchItem::Progress { revision: *revision },
+            WatchUpdate::Ended(error) => return Err(error.clone().into()),
         })
     }
 }
@@ -125,16 +125,16 @@ impl View {
 
 /// A watch whose items are sent to an actor; dropping it ends the watch.
 #[derive(Debug)]
-pub struct WatchInto {
+pub struct ActorWatch {
     task: AbortHandle,
 }
 
-impl WatchInto {
+impl ActorWatch {
     /// Spawns the task, which also ends with `stopped`, because an actor may take forever to handle
     /// its last item. It holds `alive` for as long as it lives.
     pub(crate) fn spawn(
         watch_id: u64,
-        mut watch: LocalWatch,
+        mut watch: Watch,
         to: Recipient<Watched>,
         mut stopped: Stopped<bool>,
         alive: mpsc::Sender<()>,
@@ -158,7 +158,7 @@ impl WatchInto {
     }
 }
 
-impl Drop for WatchInto {
+impl Drop for ActorWatch {
     fn drop(&mut self) {
         self.task.abort();
     }

@@ -127,9 +127,9 @@ impl Future for Polled {
 
 /// The state of [`next`] for use within a poll.
 #[derive(Default)]
-pub(crate) struct Pause(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
+pub(crate) struct TurnPause(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
 
-impl Pause {
+impl TurnPause {
     /// Returns `Ready` during the turn of this thread, and after its end once the next turn has begun.
     pub(crate) fn poll(&mut self, max: Duration, cx: &mut Context<'_>) -> Poll<()> {
         if self.0.is_none() && !is_over(max) {
@@ -158,7 +158,7 @@ mod tests {
         while !turn.is_over() {}
         drop(turn);
         assert!(is_over(max));
-        let mut pause = Pause::default();
+        let mut pause = TurnPause::default();
         let mut polls = 0;
         std::future::poll_fn(|cx| {
             polls += 1;

@@ -19,8 +19,7 @@
 
 use futures_util::StreamExt;
 use wakeful::{
-    Config, Error, Event, KeyRange, LocalWatch, Operations, SetRequest, Wakeful, WatchItem,
-    WatchRequest,
+    Config, Error, Event, KeyRange, Operations, SetRequest, Wakeful, Watch, WatchItem, WatchRequest,
 };
 
 pub(crate) async fn run() -> Result<(), Error> {
@@ -49,7 +48,7 @@ pub(crate) async fn run() -> Result<(), Error> {
 }
 
 /// Takes the next `count` events of a watch.
-async fn take(watch: &mut LocalWatch, count: usize) -> Result<Vec<Event>, Error> {
+async fn take(watch: &mut Watch, count: usize) -> Result<Vec<Event>, Error> {
     let mut taken = Vec::new();
     while taken.len() < count {
         let Some(item) = watch.next().await else { break };

@@ -1,4 +1,4 @@
-//! [`Awaited`]: the deadlines of requests that the snapshot thread answers.
+//! [`FileRequestDeadlines`]: the deadlines of requests that the snapshot thread answers.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -6,22 +6,22 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use super::message::Later;
-use super::withheld::late;
+use super::awaiting_durability::late;
+use super::message::ReplyCallback;
 
 /// Requests about files that must be answered by a deadline, whatever the disk does.
 ///
 /// Bounded by `rpc.requests_in_flight_max` of each connection.
 #[derive(Default)]
-pub(super) struct Awaited {
-    requests: BTreeMap<(Instant, u64), Weak<Mutex<Option<Later>>>>,
+pub(super) struct FileRequestDeadlines {
+    requests: BTreeMap<(Instant, u64), Weak<Mutex<Option<ReplyCallback>>>>,
     /// Number of the next request.
     next: u64,
 }
 
-impl Awaited {
+impl FileRequestDeadlines {
     /// Wraps `later`, so that [`expire`](Self::expire) can answer first.
-    pub(super) fn add(&mut self, deadline: Option<Instant>, later: Later) -> Later {
+    pub(super) fn add(&mut self, deadline: Option<Instant>, later: ReplyCallback) -> ReplyCallback {
         let Some(deadline) = deadline else { return later };
         let waiting = Arc::new(Mutex::new(Some(later)));
         self.requests.insert((deadline, self.next), Arc::downgrade(&waiting));
@@ -70,7 +70,7 @@ mod tests {
     fn each_has_one_answer_by_its_deadline() {
         let now = Instant::now();
         let at = |seconds| Some(now + Duration::from_secs(seconds));
-        let mut awaited = Awaited::default();
+        let mut awaited = FileRequestDeadlines::default();
         let (answers, answered) = channel();
         let mut add = |deadline| {
             let answers = answers.clone();

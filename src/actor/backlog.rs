@@ -9,29 +9,29 @@ use std::vec;
 
 use actix::dev::{MessageResponse, OneshotSender};
 
-use super::kept::answer_bytes;
-use super::message::{Answer, Answers, Done, Requests, StreamRef, Task, Work};
+use super::answer_bytes::answer_bytes;
+use super::awaiting_durability::Barrier;
+use super::message::{Done, Requests, StreamRef, Task, TaskAnswer, TaskAnswers, TaskRequest};
 use super::store::StoreActor;
-use super::withheld::Until;
-use super::{AnswerSink, withheld};
+use super::{AnswerSink, awaiting_durability};
 use crate::auth::Access;
 use crate::config::Durability;
 use crate::error::Error;
-use crate::watch::Owner;
+use crate::watch::WatchOwner;
 
-type Sender = Rc<Cell<Option<OneshotSender<Answers>>>>;
+type Sender = Rc<Cell<Option<OneshotSender<TaskAnswers>>>>;
 
 /// The weight of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum RequestWeight {
     /// Light requests only.
     Light,
     /// Includes requests that may take long.
     Heavy,
 }
 
-impl Kind {
-    fn of(works: &[Work]) -> Self {
+impl RequestWeight {
+    fn of(works: &[TaskRequest]) -> Self {
         if works.iter().any(|work| work.task.is_heavy()) { Self::Heavy } else { Self::Light }
     }
 }
@@ -45,66 +45,66 @@ pub(super) struct BegunWrite {
 }
 
 /// A message of a connection, and its progress.
-pub(super) struct Batch {
-    pub(super) owner: Arc<Owner>,
-    pub(super) works: vec::IntoIter<Work>,
+pub(super) struct RequestBatch {
+    pub(super) owner: Arc<WatchOwner>,
+    pub(super) works: vec::IntoIter<TaskRequest>,
     pub(super) sink: Arc<dyn AnswerSink>,
     pub(super) restriction: Option<Arc<Access>>,
-    pub(super) answers: Vec<Answer>,
+    pub(super) answers: Vec<TaskAnswer>,
     /// The last request, if it is a large write in progress.
     pub(super) begun: Option<BegunWrite>,
-    pub(super) withheld: withheld::Held,
+    pub(super) withheld: awaiting_durability::WithheldAnswers,
     /// Bytes that the answers keep, and their limit.
     kept: usize,
     kept_max: usize,
-    kind: Kind,
+    kind: RequestWeight,
     /// Where the answers are sent, once the message had to wait.
     sender: Option<Sender>,
 }
 
 /// The answers to a message: now, or in a later turn.
-pub(crate) enum Answering {
-    Now(Answers),
-    Later(Later),
+pub(crate) enum BatchResponse {
+    Now(TaskAnswers),
+    Later(DeferredReply),
 }
 
 /// Sends the answers to a message that waits.
-pub(crate) struct Later(Sender);
+pub(crate) struct DeferredReply(Sender);
 
-impl MessageResponse<StoreActor, Requests> for Answering {
+impl MessageResponse<StoreActor, Requests> for BatchResponse {
     fn handle(
         self,
         _: &mut <StoreActor as actix::Actor>::Context,
-        sender: Option<OneshotSender<Answers>>,
+        sender: Option<OneshotSender<TaskAnswers>>,
     ) {
         match self {
             // The caller may have stopped waiting.
             Self::Now(answers) => drop(sender.map(|sender| sender.send(answers))),
-            Self::Later(Later(later)) => later.set(sender),
+            Self::Later(DeferredReply(later)) => later.set(sender),
         }
     }
 }
 
-impl Batch {
+impl RequestBatch {
     pub(super) fn new(requests: Requests) -> Self {
         let Requests { owner, works, sink, restriction } = requests;
         Self {
             kept: 0,
             kept_max: owner.buffered.allowance().bytes,
             owner,
-            kind: Kind::of(&works),
+            kind: RequestWeight::of(&works),
             answers: Vec::with_capacity(works.len()),
             works: works.into_iter(),
             begun: None,
             sink,
             restriction,
-            withheld: withheld::Held::default(),
+            withheld: awaiting_durability::WithheldAnswers::default(),
             sender: None,
         }
     }
 
     /// Adds the answer to the next piece of work, which keeps `bytes`.
-    pub(super) fn note(&mut self, (answer, bytes): (Answer, usize)) {
+    pub(super) fn note(&mut self, (answer, bytes): (TaskAnswer, usize)) {
         self.answers.push(answer);
         self.kept += bytes;
     }
@@ -113,12 +113,12 @@ impl Batch {
     pub(super) fn note_begun(
         &mut self,
         BegunWrite { id, deadline, .. }: BegunWrite,
-        until: Option<Until>,
+        until: Option<Barrier>,
         answer: Result<Done, Error>,
     ) {
         self.kept += answer_bytes(&answer);
         match (until, self.answers.last_mut()) {
-            (None, Some(place)) => *place = Answer::Now(answer),
+            (None, Some(place)) => *place = TaskAnswer::Now(answer),
             (None, None) => {}
             (Some(until), _) => self.withheld.push(until, id, deadline, answer),
         }
@@ -130,11 +130,11 @@ impl Batch {
     }
 
     /// Takes the remaining work, for another message.
-    pub(super) fn take_rest(&mut self) -> Vec<Work> {
+    pub(super) fn take_rest(&mut self) -> Vec<TaskRequest> {
         if self.works.len() == 0 {
             return Vec::new();
         }
-        let mut rest: Vec<Work> = std::mem::take(&mut self.works).collect();
+        let mut rest: Vec<TaskRequest> = std::mem::take(&mut self.works).collect();
         for work in &mut rest {
             if let Task::Watch { stream, .. } | Task::CancelWatch { stream, .. } = &mut work.task {
                 *stream = self.stream_behind(*stream);
@@ -147,7 +147,7 @@ impl Batch {
     fn stream_behind(&self, stream: StreamRef) -> StreamRef {
         let StreamRef::OpenedBy(index) = stream else { return stream };
         match self.answers.get(index) {
-            Some(Answer::Now(Ok(Done::StreamOpened(handle)))) => StreamRef::Open(*handle),
+            Some(TaskAnswer::Now(Ok(Done::StreamOpened(handle)))) => StreamRef::Open(*handle),
             // It was not opened, and the remaining work does not open it.
             Some(_) => StreamRef::OpenedBy(usize::MAX),
             None => StreamRef::OpenedBy(index - self.answers.len()),
@@ -155,12 +155,12 @@ impl Batch {
     }
 
     /// Returns where the answers are sent from now on.
-    pub(super) fn later(&mut self) -> Later {
-        Later(Rc::clone(self.sender.get_or_insert_default()))
+    pub(super) fn later(&mut self) -> DeferredReply {
+        DeferredReply(Rc::clone(self.sender.get_or_insert_default()))
     }
 
     /// Takes the sender of the answers of a message that had to wait.
-    pub(super) fn take_sender(&mut self) -> Option<OneshotSender<Answers>> {
+    pub(super) fn take_sender(&mut self) -> Option<OneshotSender<TaskAnswers>> {
         self.sender.take()?.take()
     }
 
@@ -180,11 +180,11 @@ impl Batch {
 /// connection sends one message at a time and waits for its answers.
 #[derive(Default)]
 pub(super) struct Backlog {
-    light: VecDeque<Batch>,
-    heavy: VecDeque<Batch>,
+    light: VecDeque<RequestBatch>,
+    heavy: VecDeque<RequestBatch>,
     /// Messages whose next request waits for the end of a large write, or until all watchers are
     /// notified of it.
-    held: VecDeque<Batch>,
+    held: VecDeque<RequestBatch>,
 }
 
 impl Backlog {
@@ -199,12 +199,12 @@ impl Backlog {
     }
 
     /// Adds a message at the front of its kind.
-    pub(super) fn push_front(&mut self, batch: Batch) {
+    pub(super) fn push_front(&mut self, batch: RequestBatch) {
         self.queue(batch.kind).push_front(batch);
     }
 
     /// Holds a message until the end of a large write and until all watchers are notified of it.
-    pub(super) fn hold(&mut self, mut batch: Batch) -> Later {
+    pub(super) fn hold(&mut self, mut batch: RequestBatch) -> DeferredReply {
         let later = batch.later();
         self.held.push_back(batch);
         later
@@ -218,19 +218,19 @@ impl Backlog {
     }
 
     /// Returns whether a new message may be executed at once: no other of its kind waits.
-    pub(super) fn may_pass(&self, batch: &Batch) -> bool {
-        self.light.is_empty() && (batch.kind == Kind::Light || self.heavy.is_empty())
+    pub(super) fn may_pass(&self, batch: &RequestBatch) -> bool {
+        self.light.is_empty() && (batch.kind == RequestWeight::Light || self.heavy.is_empty())
     }
 
     /// Queues a message for a later turn.
-    pub(super) fn push(&mut self, mut batch: Batch) -> Later {
+    pub(super) fn push(&mut self, mut batch: RequestBatch) -> DeferredReply {
         let later = batch.later();
         self.queue(batch.kind).push_back(batch);
         later
     }
 
     /// Takes the message of a kind that has waited longest.
-    pub(super) fn next(&mut self, kind: Kind) -> Option<Batch> {
+    pub(super) fn next(&mut self, kind: RequestWeight) -> Option<RequestBatch> {
         let queue = self.queue(kind);
         while let Some(batch) = queue.pop_front() {
             if !batch.is_abandoned() {
@@ -240,10 +240,10 @@ impl Backlog {
         None
     }
 
-    fn queue(&mut self, kind: Kind) -> &mut VecDeque<Batch> {
+    fn queue(&mut self, kind: RequestWeight) -> &mut VecDeque<RequestBatch> {
         match kind {
-            Kind::Light => &mut self.light,
-            Kind::Heavy => &mut self.heavy,
+            RequestWeight::Light => &mut self.light,
+            RequestWeight::Heavy => &mut self.heavy,
         }
     }
 }

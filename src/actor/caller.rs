@@ -9,9 +9,9 @@ use crate::environment::RandomState;
 use actix::Addr;
 use tokio::sync::oneshot;
 
-use super::ledger::Answered;
+use super::awaiting_durability::AnswersById;
+use super::durability_queue::DeferredAnswer;
 use super::message::{Done, OwnerId, Undelivered};
-use super::withheld::Answers;
 use super::{AnswerSink, QueueActor};
 use crate::config::Durability;
 use crate::error::Error;
@@ -28,10 +28,10 @@ pub(crate) struct Caller {
     pub(super) asked: Option<Durability>,
     /// The deadline of the answer.
     pub(super) deadline: Option<Instant>,
-    pub(super) to: To,
+    pub(super) to: ReplyTo,
 }
 
-pub(super) enum To {
+pub(super) enum ReplyTo {
     Connection(Arc<dyn AnswerSink>),
     /// In this process. Jobs that the caller does not take go back to the queue.
     Local(oneshot::Sender<Result<CallReply, Error>>, Addr<QueueActor>),
@@ -45,7 +45,7 @@ pub(crate) struct JobAnswered {
     pub(super) durability: Option<Durability>,
 }
 
-impl Answered for JobAnswered {
+impl DeferredAnswer for JobAnswered {
     fn fail(&mut self, error: &Error) {
         self.result = Err(error.clone());
     }
@@ -63,20 +63,20 @@ impl Answered for JobAnswered {
 
     /// Sends the answers; consecutive ones to the same connection are sent together.
     fn give_all(answers: impl Iterator<Item = Self>) {
-        let mut batch: Option<(Arc<dyn AnswerSink>, Answers)> = None;
+        let mut batch: Option<(Arc<dyn AnswerSink>, AnswersById)> = None;
         for Self { caller: Caller { id, to, .. }, result, durability } in answers {
             let result = result.map(|reply| CallReply { reply: Reply::Job(reply), durability });
             match (to, &mut batch) {
-                (To::Connection(sink), Some((last, done))) if Arc::ptr_eq(&sink, last) => {
+                (ReplyTo::Connection(sink), Some((last, done))) if Arc::ptr_eq(&sink, last) => {
                     done.push((id, result.map(Done::Reply)));
                 }
-                (To::Connection(sink), _) => {
+                (ReplyTo::Connection(sink), _) => {
                     let next = (sink, vec![(id, result.map(Done::Reply))]);
                     if let Some((sink, done)) = batch.replace(next) {
                         sink.take(done);
                     }
                 }
-                (To::Local(caller, queue), _) => give_here(caller, &queue, result),
+                (ReplyTo::Local(caller, queue), _) => give_here(caller, &queue, result),
             }
         }
         if let Some((sink, done)) = batch {

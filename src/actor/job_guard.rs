@@ -1,4 +1,4 @@
-//! [`JobSight`]: the jobs that a request may name, if there are users.
+//! [`JobVisibility`]: the jobs that a request may name, if there are users.
 
 use std::sync::Arc;
 
@@ -8,16 +8,16 @@ use crate::model::{Blob, JobId, JobRequest};
 use crate::queue;
 
 /// Returns whether a job must not be visible. A job that is unknown here may be visible.
-pub(super) fn hides_job(queue: &queue::State, access: &Access, id: JobId) -> bool {
+pub(super) fn hides_job(queue: &queue::QueueState, access: &Access, id: JobId) -> bool {
     queue.topic_of(id).is_some_and(|topic| !access.sees_topic(topic))
 }
 
 /// The jobs that a request may name by id, by their topics. Any other job is treated as if it had never
 /// been pushed: neither the answer nor its timing depends on it.
 #[derive(Default)]
-pub(crate) struct JobSight(Option<(Arc<Access>, JobUse)>);
+pub(crate) struct JobVisibility(Option<(Arc<Access>, JobUse)>);
 
-impl JobSight {
+impl JobVisibility {
     /// Returns the sight of a user with `access`; `None` for everything.
     pub(super) fn of(access: Option<&Arc<Access>>, request: &JobRequest) -> Self {
         let needed = match request.facts().names {

@@ -10,7 +10,7 @@ use crate::auth::{Access, Action};
 use crate::config::auth::{JUDGED_AT_ONCE, JUDGED_KEYS_MAX, VERDICTS_MAX};
 use crate::model::facts::{LeaseUse, Reference};
 use crate::model::{Blob, LeaseId, TxnOp};
-use crate::store::State;
+use crate::store::StoreState;
 
 /// Permissions on leases: a lease belongs to the users who may access its keys. A user can neither end
 /// nor keep alive a lease whose keys that user may not write, nor bind keys to it, nor list keys that
@@ -20,27 +20,27 @@ use crate::store::State;
 /// nothing. Keys are judged in slices, see [`judge_some`](Self::judge_some).
 #[derive(Default)]
 pub(super) struct LeaseGuard {
-    verdicts: HashMap<Judged, Verdict, RandomState>,
+    verdicts: HashMap<LeaseCheck, LeaseVerdict, RandomState>,
     /// The leases of the current request that were found to be writable.
     passed: Vec<LeaseId>,
 }
 
 /// The subject of a verdict: a lease, for an access (by its address) and for reads or writes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Judged {
+struct LeaseCheck {
     lease: LeaseId,
     access: usize,
     writes: bool,
 }
 
 /// The verdict on a lease with many keys.
-struct Verdict {
+struct LeaseVerdict {
     /// The access; held, so that no other gets its address.
     _access: Arc<Access>,
-    found: Found,
+    found: LeaseJudgement,
 }
 
-enum Found {
+enum LeaseJudgement {
     /// All keys were permitted when this binding was the last one.
     Permitted(u64),
     /// The keys up to this one were permitted when that binding was the last one.
@@ -54,7 +54,7 @@ impl LeaseGuard {
     pub(super) fn hidden(
         &mut self,
         access: Option<&Arc<Access>>,
-        state: &State,
+        state: &StoreState,
         task: &Task,
     ) -> Vec<LeaseId> {
         let Some(access) = access else { return Vec::new() };
@@ -68,7 +68,7 @@ impl LeaseGuard {
     pub(super) fn judge_some(
         &mut self,
         access: Option<&Arc<Access>>,
-        state: &State,
+        state: &StoreState,
         task: &Task,
     ) -> bool {
         let Some(access) = access else { return true };
@@ -79,13 +79,13 @@ impl LeaseGuard {
 
     /// Updates the verdicts after a request: the user may write all keys that it bound, and no other
     /// request was executed meanwhile.
-    pub(super) fn done(&mut self, access: Option<&Arc<Access>>, state: &State) {
+    pub(super) fn done(&mut self, access: Option<&Arc<Access>>, state: &StoreState) {
         let Some(access) = access else { return };
         for id in self.passed.drain(..) {
-            if let Some(verdict) = self.verdicts.get_mut(&Judged::new(id, access, true))
+            if let Some(verdict) = self.verdicts.get_mut(&LeaseCheck::new(id, access, true))
                 && let Some((_, last_bound)) = state.lease_extent(id)
             {
-                verdict.found = Found::Permitted(last_bound);
+                verdict.found = LeaseJudgement::Permitted(last_bound);
             }
         }
     }
@@ -94,7 +94,7 @@ impl LeaseGuard {
     fn is_permitted(
         &mut self,
         access: &Arc<Access>,
-        state: &State,
+        state: &StoreState,
         id: LeaseId,
         writes: bool,
     ) -> bool {
@@ -111,7 +111,7 @@ impl LeaseGuard {
     fn judge(
         &mut self,
         access: &Arc<Access>,
-        state: &State,
+        state: &StoreState,
         id: LeaseId,
         writes: bool,
         slice: &mut usize,
@@ -125,48 +125,48 @@ impl LeaseGuard {
         if keys <= JUDGED_KEYS_MAX {
             return Some(!state.lease_keys_after(id, &Blob::default()).any(|key| denied(&key)));
         }
-        let of = Judged::new(id, access, writes);
+        let of = LeaseCheck::new(id, access, writes);
         let after = match self.verdicts.get(&of).map(|verdict| &verdict.found) {
             // Other requests may bind keys faster than slices are judged, so it is judged again once,
             // as a whole.
-            Some(Found::PermittedUpTo(_, then)) if *then != last_bound => {
+            Some(LeaseJudgement::PermittedUpTo(_, then)) if *then != last_bound => {
                 *slice = usize::MAX;
                 Blob::default()
             }
-            Some(Found::Permitted(then)) if *then == last_bound => return Some(true),
-            Some(Found::Denied(key)) if state.is_bound(key, id) => return Some(false),
-            Some(Found::PermittedUpTo(key, _)) => key.clone(),
+            Some(LeaseJudgement::Permitted(then)) if *then == last_bound => return Some(true),
+            Some(LeaseJudgement::Denied(key)) if state.is_bound(key, id) => return Some(false),
+            Some(LeaseJudgement::PermittedUpTo(key, _)) => key.clone(),
             _ => Blob::default(),
         };
         let mut last = None;
-        let mut found = Found::Permitted(last_bound);
+        let mut found = LeaseJudgement::Permitted(last_bound);
         for key in state.lease_keys_after(id, &after) {
             if let (0, Some(last)) = (*slice, last) {
-                found = Found::PermittedUpTo(Blob::clone(last), last_bound);
+                found = LeaseJudgement::PermittedUpTo(Blob::clone(last), last_bound);
                 break;
             }
             *slice = slice.saturating_sub(1);
             state.count_steps(1);
             if denied(&key) {
-                found = Found::Denied(key.clone());
+                found = LeaseJudgement::Denied(key.clone());
                 break;
             }
             last = Some(key);
         }
         let known = match found {
-            Found::Permitted(_) => Some(true),
-            Found::Denied(_) => Some(false),
-            Found::PermittedUpTo(..) => None,
+            LeaseJudgement::Permitted(_) => Some(true),
+            LeaseJudgement::Denied(_) => Some(false),
+            LeaseJudgement::PermittedUpTo(..) => None,
         };
         if self.verdicts.len() >= VERDICTS_MAX {
             self.verdicts.clear();
         }
-        self.verdicts.insert(of, Verdict { _access: Arc::clone(access), found });
+        self.verdicts.insert(of, LeaseVerdict { _access: Arc::clone(access), found });
         known
     }
 }
 
-impl Judged {
+impl LeaseCheck {
     fn new(lease: LeaseId, access: &Arc<Access>, writes: bool) -> Self {
         Self { lease, access: Arc::as_ptr(access).addr(), writes }
     }

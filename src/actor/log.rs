@@ -1,4 +1,4 @@
-//! [`Log`]: the journal that the actors of a service share, and the facts about it that all of them need.
+//! [`JournalLog`]: the journal that the actors of a service share, and the facts about it that all of them need.
 
 use std::cell::{Ref, RefCell, RefMut};
 use std::rc::Rc;
@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::message::Later;
+use super::message::ReplyCallback;
 use crate::config::{Durability, JournalConfig};
 use crate::error::{Details, Error, ErrorCode};
 use crate::journal::{
-    Batch, FreeSpace, Journal, JournalError, JournalStats, Opened, Part, PartDone, Seq,
-    SnapshotInfo, snapshot_bytes_max,
+    FreeSpace, Journal, JournalError, JournalStats, OpenedJournal, PartDone, PartRequest,
+    RecordBatch, RecordSeq, SnapshotInfo, snapshot_bytes_max,
 };
 use crate::model::Reply;
 use crate::store::StoreError;
@@ -26,20 +26,20 @@ const PART_BYTES_MAX: usize = 64 * 1024;
 /// The log, shared by its actors. They run on one thread, and each hands over its records before its turn
 /// ends, so the state of each actor matches its records whenever another one runs.
 #[derive(Clone)]
-pub(crate) struct SharedLog(Rc<RefCell<Log>>);
+pub(crate) struct SharedLog(Rc<RefCell<JournalLog>>);
 
-pub(crate) struct Log {
+pub(crate) struct JournalLog {
     /// `None` once it is closed.
     journal: Option<Box<dyn Journal>>,
     config: JournalConfig,
     /// The number of the last record handed over.
-    appended: Seq,
+    appended: RecordSeq,
     /// The failure after which nothing is written any more.
     failed: Option<Error>,
     /// Reports the failure to the service.
     failure: watch::Sender<Option<Error>>,
     /// The reason why requests that grow the store have no space.
-    no_room: Option<JournalError>,
+    no_space: Option<JournalError>,
     /// Size of the log up to which there is known to be space beside the next snapshot.
     ample_until: u64,
     /// Whether something was refused for lack of that space, and nothing was admitted since.
@@ -57,18 +57,18 @@ pub(crate) struct Log {
 
 impl SharedLog {
     pub(crate) fn new(
-        opened: Opened,
+        opened: OpenedJournal,
         config: JournalConfig,
         failure: watch::Sender<Option<Error>>,
     ) -> Self {
-        Self(Rc::new(RefCell::new(Log {
+        Self(Rc::new(RefCell::new(JournalLog {
             snapshot: opened.journal.stats().snapshot,
             journal: Some(opened.journal),
             config,
             appended: opened.last,
             failed: None,
             failure,
-            no_room: None,
+            no_space: None,
             ample_until: 0,
             lacks_room: false,
             admitted: 0,
@@ -78,11 +78,11 @@ impl SharedLog {
         })))
     }
 
-    pub(super) fn get(&self) -> Ref<'_, Log> {
+    pub(super) fn get(&self) -> Ref<'_, JournalLog> {
         self.0.borrow()
     }
 
-    pub(super) fn get_mut(&self) -> RefMut<'_, Log> {
+    pub(super) fn get_mut(&self) -> RefMut<'_, JournalLog> {
         self.0.borrow_mut()
     }
 
@@ -102,7 +102,7 @@ impl SharedLog {
     }
 }
 
-impl Log {
+impl JournalLog {
     /// Checks that more can be written; `grows` is the approximate number of bytes of log that the
     /// request takes if it may grow the store.
     pub(super) fn check(&mut self, grows: Option<u64>) -> Result<(), Error> {
@@ -114,13 +114,13 @@ impl Log {
             let what = "the disk does not keep up with the writes; try again later";
             return Err(StoreError::limit("journal.pending_bytes_max", max, what).into());
         }
-        let Some(bytes) = grows else { return self.check_room_to_shrink() };
-        if let Some(why) = &self.no_room {
-            return Err(no_room(why));
+        let Some(bytes) = grows else { return self.check_space_to_shrink() };
+        if let Some(why) = &self.no_space {
+            return Err(no_space(why));
         }
         let admitted = self.admitted.saturating_add(bytes);
         if self.log_bytes.saturating_add(admitted) > self.ample_until {
-            self.check_room_to_grow(admitted)?;
+            self.check_space_to_grow(admitted)?;
         }
         self.admitted = admitted;
         Ok(())
@@ -128,8 +128,8 @@ impl Log {
 
     /// Checks that there is space for `bytes` more, and beside them for the snapshot which frees
     /// space after deletions, and for the segment that it needs.
-    fn check_room_to_grow(&mut self, bytes: u64) -> Result<(), Error> {
-        if !self.has_ample_room(bytes) {
+    fn check_space_to_grow(&mut self, bytes: u64) -> Result<(), Error> {
+        if !self.has_ample_space(bytes) {
             return Err(self.lack(bytes));
         }
         self.lacks_room = false;
@@ -138,27 +138,28 @@ impl Log {
 
     /// Checks that a record which shrinks the store fits in the existing segments, or that another
     /// segment can be created without the space for the snapshot.
-    fn check_room_to_shrink(&mut self) -> Result<(), Error> {
-        if self.no_room.is_none() && (self.log_bytes < self.ample_until || self.has_ample_room(0)) {
+    fn check_space_to_shrink(&mut self) -> Result<(), Error> {
+        if self.no_space.is_none() && (self.log_bytes < self.ample_until || self.has_ample_space(0))
+        {
             return Ok(());
         }
         let Some(journal) = &self.journal else { return Ok(()) };
         let segment = self.config.segment_bytes;
-        let FreeSpace { segments, has_resort, .. } = journal.room();
+        let FreeSpace { segments, has_resort, .. } = journal.free_space();
         let segments = segments.saturating_add_unsigned(if has_resort { segment } else { 0 });
         if u64::try_from(segments).is_ok_and(|segments| segments >= segment / 8) {
             return Ok(());
         }
-        let why = self.no_room.as_ref().map(no_room);
+        let why = self.no_space.as_ref().map(no_space);
         Err(why.unwrap_or_else(|| self.lack(0)))
     }
 
     /// Compares the space with the size of the next snapshot if the log grows by `bytes`.
-    fn has_ample_room(&mut self, bytes: u64) -> bool {
+    fn has_ample_space(&mut self, bytes: u64) -> bool {
         let snapshot = self.snapshot_bytes_max(bytes);
         let Some(journal) = &self.journal else { return true };
         let log_bytes = self.log_bytes.saturating_add(bytes);
-        let FreeSpace { segments, disk: Some(disk), .. } = journal.room() else {
+        let FreeSpace { segments, disk: Some(disk), .. } = journal.free_space() else {
             self.ample_until = log_bytes.saturating_add(COMPARE_EVERY);
             return true;
         };
@@ -177,7 +178,7 @@ impl Log {
     fn lack(&mut self, bytes: u64) -> Error {
         let snapshot = self.snapshot_bytes_max(bytes);
         self.lacks_room = true;
-        self.look_for_room();
+        self.look_for_space();
         refusal(&format!("on the disk, beside {snapshot} bytes for a snapshot,"), "make room")
     }
 
@@ -202,12 +203,12 @@ impl Log {
     }
 
     /// Returns the number of the last record handed over.
-    pub(super) fn appended(&self) -> Seq {
+    pub(super) fn appended(&self) -> RecordSeq {
         self.appended
     }
 
     /// Hands records over; returns whether there were any.
-    pub(super) fn append(&mut self, records: &mut Batch) -> bool {
+    pub(super) fn append(&mut self, records: &mut RecordBatch) -> bool {
         self.admitted = self.admitted_large;
         let Some(journal) = self.journal.as_mut().filter(|_| !records.is_empty()) else {
             return false;
@@ -238,10 +239,10 @@ impl Log {
     }
 
     /// Has the free space of the disk read again, because other programs use it too.
-    pub(super) fn look_for_room(&mut self) {
+    pub(super) fn look_for_space(&mut self) {
         self.ample_until = 0;
         if let Some(journal) = &mut self.journal {
-            journal.look_for_room();
+            journal.look_for_space();
         }
     }
 
@@ -252,13 +253,13 @@ impl Log {
         }
     }
 
-    pub(super) fn set_no_room(&mut self, why: Option<JournalError>) {
-        self.no_room = why;
+    pub(super) fn set_no_space(&mut self, why: Option<JournalError>) {
+        self.no_space = why;
     }
 
     /// Returns whether there is space for requests that grow the store.
-    pub(super) fn has_room(&self) -> bool {
-        self.no_room.is_none() && !self.lacks_room
+    pub(super) fn has_space(&self) -> bool {
+        self.no_space.is_none() && !self.lacks_room
     }
 
     /// Ends all writing; reports the failure to the service once, however many actors notice it.
@@ -302,7 +303,7 @@ impl Log {
     }
 
     /// Hands over a part of the snapshot.
-    pub(super) fn add_to_snapshot(&mut self, batch: &mut Batch, pace: Duration) {
+    pub(super) fn add_to_snapshot(&mut self, batch: &mut RecordBatch, pace: Duration) {
         if let Some(journal) = &mut self.journal {
             journal.add_to_snapshot(batch, pace);
         }
@@ -334,7 +335,13 @@ impl Log {
     }
 
     /// Requests a part of a snapshot's file.
-    pub(super) fn read_snapshot(&mut self, id: u64, offset: u64, limit: usize, later: Later) {
+    pub(super) fn read_snapshot(
+        &mut self,
+        id: u64,
+        offset: u64,
+        limit: usize,
+        later: ReplyCallback,
+    ) {
         let bytes = if limit == 0 { PART_BYTES_MAX } else { limit.min(PART_BYTES_MAX) };
         let done: PartDone = Box::new(move |read| {
             later(read.map(|part| Reply::ReadSnapshot(part.into())).map_err(|error| {
@@ -345,7 +352,7 @@ impl Log {
             }));
         });
         if let Some(journal) = &mut self.journal {
-            journal.read_snapshot(Part { seq: id, offset, bytes, done });
+            journal.read_snapshot(PartRequest { seq: id, offset, bytes, done });
         }
     }
 
@@ -361,7 +368,7 @@ impl Log {
 }
 
 /// Returns the refusal of growth while no segment can be created for it.
-fn no_room(why: &JournalError) -> Error {
+fn no_space(why: &JournalError) -> Error {
     match why {
         JournalError::Quota { max } => {
             let name = "journal.disk_bytes_max".to_owned();

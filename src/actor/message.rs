@@ -11,22 +11,22 @@ use actix::{Addr, Message};
 use tokio::sync::oneshot;
 
 use super::caller::Caller;
-use super::job_guard::JobSight;
+use super::job_guard::JobVisibility;
 use super::{AnswerSink, Outlet, StoreActor};
 use crate::auth::Access;
 use crate::buffered::Buffered;
 use crate::config::Durability;
 use crate::error::Error;
 use crate::fair::ClientId;
-use crate::journal::Progress;
+use crate::journal::JournalProgress;
 use crate::model::{
     CallOptions, CallReply, IdempotencyKey, JobId, JobInfo, JobReply, JobRequest, Reply,
     Reservation, ReservedJob, Revision, StoreRequest, WaitOutcome, WaitRequest, WatchItem,
     WatchRequest,
 };
-use crate::queue::Sought;
+use crate::queue::OutcomeQuery;
 use crate::session::Identity;
-use crate::watch::{Batch, Handle, Owner};
+use crate::watch::{EventBatch, WatchOwner, WatcherHandle};
 
 /// Executes one request to the store.
 ///
@@ -57,17 +57,17 @@ pub struct Watched {
 
 /// The requests from one read of a connection, in one message.
 #[derive(Message)]
-#[rtype(result = "Answers")]
+#[rtype(result = "TaskAnswers")]
 pub(crate) struct Requests {
-    pub(crate) owner: Arc<Owner>,
-    pub(crate) works: Vec<Work>,
-    /// Receives the answers that are [withheld](Answer::Withheld).
+    pub(crate) owner: Arc<WatchOwner>,
+    pub(crate) works: Vec<TaskRequest>,
+    /// Receives the answers that are [withheld](TaskAnswer::Withheld).
     pub(crate) sink: Arc<dyn AnswerSink>,
     /// The owner's grants, for decisions that only the store can make; `None` for no restriction.
     pub(crate) restriction: Option<Arc<Access>>,
 }
 
-pub(crate) struct Work {
+pub(crate) struct TaskRequest {
     /// The id of the request, for its answer if that is withheld.
     pub(crate) id: u64,
     pub(crate) deadline: Option<Instant>,
@@ -104,19 +104,19 @@ pub(crate) enum Task {
 /// A stream that is open, or that an earlier piece of work of the same message opens.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum StreamRef {
-    Open(Handle),
+    Open(WatcherHandle),
     OpenedBy(usize),
 }
 
 /// One answer for each executed piece of work, in order.
-pub(crate) struct Answers {
-    pub(crate) done: Vec<Answer>,
+pub(crate) struct TaskAnswers {
+    pub(crate) done: Vec<TaskAnswer>,
     /// Work that was left because the answers have reached the limit of what may be buffered.
-    pub(crate) rest: Vec<Work>,
+    pub(crate) rest: Vec<TaskRequest>,
 }
 
 #[derive(Debug)]
-pub(crate) enum Answer {
+pub(crate) enum TaskAnswer {
     Now(Result<Done, Error>),
     /// The answer shows something that is not durable enough yet, and will be sent to the message's
     /// sink.
@@ -124,7 +124,7 @@ pub(crate) enum Answer {
 }
 
 /// Receives an answer that is made outside of the store.
-pub(crate) type Later = Box<dyn FnOnce(Result<Reply, Error>) + Send>;
+pub(crate) type ReplyCallback = Box<dyn FnOnce(Result<Reply, Error>) + Send>;
 
 #[derive(Debug)]
 pub(crate) enum Done {
@@ -133,8 +133,8 @@ pub(crate) enum Done {
     Waited(WaitOutcome),
     /// The wait's outlet will get the answer. Everything after the revision counts; `None` while the
     /// wait examines the state.
-    Parked(Handle, Option<Revision>),
-    StreamOpened(Handle),
+    Parked(WatcherHandle, Option<Revision>),
+    StreamOpened(WatcherHandle),
     Watching(Revision),
     WatchCancelled,
     LoggedIn(Identity),
@@ -158,7 +158,7 @@ pub(crate) enum LocalWait {
 #[derive(Debug)]
 pub(crate) struct ParkedWait {
     pub(crate) store: Addr<StoreActor>,
-    pub(crate) handle: Handle,
+    pub(crate) handle: WatcherHandle,
 }
 
 impl Drop for ParkedWait {
@@ -180,7 +180,7 @@ pub(crate) struct WatchFor {
 #[derive(Debug)]
 pub(crate) struct LocalStream {
     pub(crate) store: Addr<StoreActor>,
-    pub(crate) handle: Handle,
+    pub(crate) handle: WatcherHandle,
 }
 
 impl Drop for LocalStream {
@@ -193,32 +193,32 @@ impl Drop for LocalStream {
 /// Ends waits without an answer.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct CancelWaits(pub(crate) Vec<Handle>);
+pub(crate) struct CancelWaits(pub(crate) Vec<WatcherHandle>);
 
 /// Ends a stream and its watches silently.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct CloseStream(pub(crate) Handle);
+pub(crate) struct CloseStream(pub(crate) WatcherHandle);
 
 /// The consumer of a stream has taken its batch, and takes up to this many bytes more.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Ready(pub(crate) Handle, pub(crate) usize);
+pub(crate) struct StreamReady(pub(crate) WatcherHandle, pub(crate) usize);
 
 /// There is space again in the buffers of a connection.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Room(pub(crate) OwnerId);
+pub(crate) struct ReadCapacity(pub(crate) OwnerId);
 
 /// Ends every wait and watch, and refuses everything from now on.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Stop;
+pub(crate) struct StopStore;
 
 /// The journal has made progress.
 #[derive(Clone, Message)]
 #[rtype(result = "()")]
-pub(crate) struct Progressed(pub(crate) Progress);
+pub(crate) struct JournalProgressed(pub(crate) JournalProgress);
 
 /// Ends the actor and all sessions.
 #[derive(Message)]
@@ -231,12 +231,12 @@ pub(crate) struct Halt {
 /// The answer to a session's wait.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Answered(pub(crate) Result<WaitOutcome, Error>);
+pub(crate) struct WaitAnswered(pub(crate) Result<WaitOutcome, Error>);
 
 /// A batch for a session's stream.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Show(pub(crate) Handle, pub(crate) Buffered<Batch>);
+pub(crate) struct Show(pub(crate) WatcherHandle, pub(crate) Buffered<EventBatch>);
 
 /// Identifies the sender of requests to the queue, which holds jobs: the number of a connection, or of
 /// a worker in this process, from the same sequence; 0 for any other caller in this process.
@@ -248,9 +248,9 @@ pub(crate) type OwnerId = u64;
 /// bound: `rpc.requests_in_flight_max` of each connection.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct JobWorks {
+pub(crate) struct JobTasks {
     pub(crate) owner: OwnerId,
-    pub(crate) works: Vec<JobWork>,
+    pub(crate) works: Vec<JobTask>,
     pub(crate) sink: Arc<dyn AnswerSink>,
     /// The owner's grants, for decisions that only the queue can make; `None` for no restriction.
     pub(crate) restriction: Option<Arc<Access>>,
@@ -261,7 +261,7 @@ pub(crate) struct JobWorks {
 }
 
 /// A request to the queue.
-pub(crate) struct JobWork {
+pub(crate) struct JobTask {
     /// The id of the request, for its answer.
     pub(crate) id: u64,
     pub(crate) deadline: Option<Instant>,
@@ -314,7 +314,7 @@ pub(crate) struct OwnerGone {
 /// Ends of jobs, for the storage.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Record {
+pub(crate) struct RecordFinished {
     pub(crate) finished: Vec<Finished>,
     /// The number of results that the queue has confirmed since the last message.
     pub(crate) confirmed: usize,
@@ -345,11 +345,11 @@ pub(crate) struct Recorded {
 /// A query for outcomes of jobs.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Seek {
+pub(crate) struct QueryOutcomes {
     pub(crate) caller: Caller,
-    pub(crate) sought: Sought,
+    pub(crate) query: OutcomeQuery,
     /// The jobs that the caller may see.
-    pub(crate) sight: JobSight,
+    pub(crate) sight: JobVisibility,
     pub(crate) wait: Duration,
 }
 
@@ -390,4 +390,4 @@ pub(crate) struct HaltQueue;
 #[cfg(any(test, feature = "cli"))]
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), String>")]
-pub(crate) struct Audit;
+pub(crate) struct AuditQueue;

@@ -17,7 +17,7 @@
 //! - `StorageActor` and `QueueActor` do not commit atomically: a result is recorded before its
 //!   job is done, a cancel is answered when it is recorded, and a start compares the two.
 //!   Requests to the storage follow everything that finished in the same turn.
-//! - `Ledger` holds back answers that show what is not durable yet: in one queue until they may
+//! - `DurabilityQueue` holds back answers that show what is not durable yet: in one queue until they may
 //!   be shown at all, with the service's durability, and in another if their requests asked for
 //!   the disk.
 //! - Mailboxes do not bound `send`, so the callers do: a connection has one message in flight, a
@@ -27,19 +27,21 @@
 //!   message in its `Backlog`, connections stop reading, and both continue when the runtime has
 //!   polled the sockets, which by itself it does only every 61 tasks. The queue finishes the rest
 //!   of a message before any other message.
-//! - **Fail-stop.** The three actors that own data hold a `Vital` each. If one is dropped before
+//! - **Fail-stop.** The three actors that own data hold a `FailStop` each. If one is dropped before
 //!   its actor was told to end, it closes the log as it is, so that no snapshot is written of the
 //!   state after a panic, and [`Wakeful::failed`](crate::Wakeful::failed) completes. The
 //!   journal's threads do the same.
 
+mod answer_bytes;
 mod awaited;
+mod awaiting_durability;
 mod backlog;
 mod caller;
 mod clock;
+mod durability_queue;
+mod fail_stop;
 mod job_guard;
-mod kept;
 mod lease_guard;
-mod ledger;
 mod log;
 pub mod message;
 mod queue;
@@ -51,20 +53,20 @@ mod store;
 #[cfg(test)]
 pub(crate) mod tests;
 mod turn;
-mod vital;
-mod withheld;
 mod work;
 
 pub use store::StoreActor;
 
+pub(crate) use answer_bytes::{
+    admit_later, answer_bytes, done_bytes, each_blob, outcome_bytes, refusal,
+};
+pub(crate) use awaiting_durability::AnswerSink;
 pub(crate) use clock::Clock;
-pub(crate) use kept::{admit_later, answer_bytes, done_bytes, each_blob, outcome_bytes, refusal};
-pub(crate) use ledger::Ledger;
+pub(crate) use durability_queue::DurabilityQueue;
+pub(crate) use fail_stop::FailStop;
 pub(crate) use log::SharedLog;
 pub(crate) use queue::QueueActor;
 pub(crate) use session::{Outlet, WatchSession};
-pub(crate) use snapshot::OtherRooms;
+pub(crate) use snapshot::OtherState;
 pub(crate) use storage::StorageActor;
-pub(crate) use store::ServiceFacts;
-pub(crate) use vital::Vital;
-pub(crate) use withheld::AnswerSink;
+pub(crate) use store::ServerFacts;

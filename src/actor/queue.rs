@@ -11,29 +11,30 @@ use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, ResponseF
 use tokio::sync::oneshot;
 
 use super::StorageActor;
-use super::caller::{Caller, Callers, To};
+use super::caller::{Caller, Callers, ReplyTo};
 use super::clock::Clock;
-use super::job_guard::{JobSight, hides_job};
+use super::fail_stop::FailStop;
+use super::job_guard::{JobVisibility, hides_job};
 use super::message::{
-    CancelJobs, DrainQueue, EndJobs, ExecuteJob, Finished, HaltQueue, JobWork, JobWorks, OwnerGone,
-    OwnerId, Progressed, Recorded, ReviseAwaits, Room, Seek, StillUnfinished, Undelivered,
+    CancelJobs, DrainQueue, EndJobs, ExecuteJob, Finished, HaltQueue, JobTask, JobTasks,
+    JournalProgressed, OwnerGone, OwnerId, QueryOutcomes, ReadCapacity, Recorded, ReviseAwaits,
+    StillUnfinished, Undelivered,
 };
 use super::settling::Settling;
-use super::storage::JobLedger;
-use super::turn::Turns;
-use super::vital::Vital;
+use super::storage::JobDurabilityQueue;
+use super::turn::TurnTimer;
 use crate::auth::Access;
 use crate::environment;
 use crate::error::Error;
 use crate::failpoint;
 use crate::fair::ClientId;
-use crate::journal::{Batch, Progress};
+use crate::journal::{JournalProgress, RecordBatch};
 use crate::model::facts::DiskUse;
 use crate::model::{Blob, JobRef, JobReply, JobRequest, Reservation, Settlement};
-use crate::queue::{Answer, Now, ParkId, QueueError, Requester, Settled, State};
+use crate::queue::{Now, ParkId, QueueAnswer, QueueError, QueueState, Requester, SettleProgress};
 
 /// The queue, which snapshots contain too.
-pub(crate) type SharedQueue = Rc<RefCell<State>>;
+pub(crate) type SharedQueue = Rc<RefCell<QueueState>>;
 
 /// Owns the jobs, and hands them out to workers.
 ///
@@ -41,8 +42,8 @@ pub(crate) type SharedQueue = Rc<RefCell<State>>;
 pub(crate) struct QueueActor {
     queue: SharedQueue,
     storage: Addr<StorageActor>,
-    ledger: Option<JobLedger>,
-    records: Batch,
+    durability_queue: Option<JobDurabilityQueue>,
+    records: RecordBatch,
     clock: Clock,
     callers: Callers<ParkId>,
     settling: Settling,
@@ -54,11 +55,11 @@ pub(crate) struct QueueActor {
     /// Answers that the storage sends when it has recorded those outcomes.
     finishing: Vec<(Caller, JobReply)>,
     /// Queries for the storage from this turn.
-    seeks: Vec<Seek>,
-    turns: Turns,
+    seeks: Vec<QueryOutcomes>,
+    turns: TurnTimer,
     /// Callers that wait until no job is handed out any more.
     drained: Vec<oneshot::Sender<()>>,
-    vital: Vital,
+    fail_stop: FailStop,
     /// The longest duration of a turn, see `rpc.turn_max`.
     turn_max: Duration,
 }
@@ -67,16 +68,16 @@ impl QueueActor {
     pub(crate) fn new(
         queue: SharedQueue,
         storage: Addr<StorageActor>,
-        ledger: Option<JobLedger>,
-        vital: Vital,
+        durability_queue: Option<JobDurabilityQueue>,
+        fail_stop: FailStop,
         clock: Clock,
         turn_max: Duration,
     ) -> Self {
         Self {
             queue,
             storage,
-            ledger,
-            records: Batch::new(),
+            durability_queue,
+            records: RecordBatch::new(),
             clock,
             callers: Callers::default(),
             settling: Settling::default(),
@@ -85,9 +86,9 @@ impl QueueActor {
             confirmed: 0,
             finishing: Vec::new(),
             seeks: Vec::new(),
-            turns: Turns::default(),
+            turns: TurnTimer::default(),
             drained: Vec::new(),
-            vital,
+            fail_stop,
             turn_max,
         }
     }
@@ -98,7 +99,7 @@ impl QueueActor {
         now
     }
 
-    fn ask(&mut self, now: Now, caller: Caller, request: JobRequest, sight: JobSight) {
+    fn ask(&mut self, now: Now, caller: Caller, request: JobRequest, sight: JobVisibility) {
         if let Err(error) = self.check(&request) {
             self.answers.push((caller, Err(error)));
             return;
@@ -113,18 +114,18 @@ impl QueueActor {
         let requester = Requester { owner: caller.owner, client: caller.client };
         let answer = self.queue.borrow_mut().request_within(now, requester, request, &may);
         match answer {
-            Answer::Now(Ok(reply)) if finishes => self.finishing.push((caller, reply)),
-            Answer::Now(result) => self.answers.push((caller, result.map_err(Error::from))),
-            Answer::Parked(park) => {
-                if let To::Connection(sink) = &caller.to
+            QueueAnswer::Now(Ok(reply)) if finishes => self.finishing.push((caller, reply)),
+            QueueAnswer::Now(result) => self.answers.push((caller, result.map_err(Error::from))),
+            QueueAnswer::Parked(park) => {
+                if let ReplyTo::Connection(sink) = &caller.to
                     && let Some(buffered) = sink.buffered()
                 {
                     self.queue.borrow_mut().count_for(park, buffered);
                 }
                 self.callers.park(park, caller);
             }
-            Answer::Ask(sought) => match self.queue.borrow().check_wait(wait) {
-                Ok(wait) => self.seeks.push(Seek { caller, sought, sight, wait }),
+            QueueAnswer::Ask(query) => match self.queue.borrow().check_wait(wait) {
+                Ok(wait) => self.seeks.push(QueryOutcomes { caller, query, sight, wait }),
                 Err(error) => self.answers.push((caller, Err(error.into()))),
             },
         }
@@ -134,7 +135,7 @@ impl QueueActor {
         &mut self,
         now: Now,
         caller: Caller,
-        mut work: JobWork,
+        mut work: JobTask,
         user: u64,
         restriction: Option<&Arc<Access>>,
     ) {
@@ -150,7 +151,7 @@ impl QueueActor {
                 work.request.wait_at_most(left, default);
             }
         }
-        let sight = JobSight::of(restriction, &work.request);
+        let sight = JobVisibility::of(restriction, &work.request);
         match work.request {
             JobRequest::Resume(reservations) => {
                 self.resume(now, caller, user, &reservations, &sight);
@@ -166,9 +167,12 @@ impl QueueActor {
         caller: Caller,
         user: u64,
         reservations: &[Reservation],
-        sight: &JobSight,
+        sight: &JobVisibility,
     ) {
-        let failed = self.ledger.as_ref().and_then(|ledger| ledger.log.get().failed().cloned());
+        let failed = self
+            .durability_queue
+            .as_ref()
+            .and_then(|durability_queue| durability_queue.log.get().failed().cloned());
         if let Some(error) = failed {
             self.answers.push((caller, Err(error)));
             return;
@@ -182,8 +186,8 @@ impl QueueActor {
     /// Checks that the changes of a request can be written. A request that gives jobs back is never
     /// refused for lack of space.
     fn check(&self, request: &JobRequest) -> Result<(), Error> {
-        let Some(ledger) = &self.ledger else { return Ok(()) };
-        let mut log = ledger.log.get_mut();
+        let Some(durability_queue) = &self.durability_queue else { return Ok(()) };
+        let mut log = durability_queue.log.get_mut();
         match request.facts().disk {
             DiskUse::Nothing => Ok(()),
             DiskUse::Conclusion => log.failed().cloned().map_or(Ok(()), Err),
@@ -192,7 +196,13 @@ impl QueueActor {
         }
     }
 
-    fn settle(&mut self, now: Now, caller: Caller, settlements: Vec<Settlement>, sight: &JobSight) {
+    fn settle(
+        &mut self,
+        now: Now,
+        caller: Caller,
+        settlements: Vec<Settlement>,
+        sight: &JobVisibility,
+    ) {
         let mut queue = self.queue.borrow_mut();
         if let Err(error) = queue.check_count(settlements.len()) {
             self.answers.push((caller, Err(error.into())));
@@ -204,13 +214,14 @@ impl QueueActor {
             let settled = queue.settle_within(now, settlement, &may);
             (reservation, settled.map_err(Error::from))
         });
-        let settled: Vec<(Reservation, Result<Settled, Error>)> = settled.collect();
+        let settled: Vec<(Reservation, Result<SettleProgress, Error>)> = settled.collect();
         self.answers.extend(self.settling.begin(caller, settled));
     }
 
     /// Jobs handed out to an owner that has not been notified yet.
     fn withheld_jobs(&self, owner: OwnerId) -> Vec<Reservation> {
-        let withheld = self.ledger.iter().flat_map(|ledger| ledger.withheld());
+        let withheld =
+            self.durability_queue.iter().flat_map(|durability_queue| durability_queue.withheld());
         let own = withheld.filter(|answered| answered.caller.owner == owner);
         let jobs = own.filter_map(|answered| match &answered.result {
             Ok(JobReply::Reserved(jobs)) => Some(jobs),
@@ -231,10 +242,10 @@ impl Actor for QueueActor {
     }
 }
 
-impl Handler<JobWorks> for QueueActor {
+impl Handler<JobTasks> for QueueActor {
     type Result = ();
 
-    fn handle(&mut self, works: JobWorks, ctx: &mut Self::Context) {
+    fn handle(&mut self, works: JobTasks, ctx: &mut Self::Context) {
         failpoint::reached("queue");
         self.work_off(works, ctx);
     }
@@ -249,10 +260,10 @@ impl Handler<ExecuteJob> for QueueActor {
             return;
         }
         let now = self.now();
-        let to = To::Local(answer, ctx.address());
+        let to = ReplyTo::Local(answer, ctx.address());
         let client = ClientId::Process;
         let caller = Caller { owner, client, id, asked: durability, deadline: None, to };
-        self.ask(now, caller, request, JobSight::default());
+        self.ask(now, caller, request, JobVisibility::default());
         self.finish(now, ctx);
     }
 }
@@ -293,12 +304,12 @@ impl Handler<CancelJobs> for QueueActor {
     }
 }
 
-impl Handler<Room> for QueueActor {
+impl Handler<ReadCapacity> for QueueActor {
     type Result = ();
 
-    fn handle(&mut self, Room(owner): Room, ctx: &mut Self::Context) {
+    fn handle(&mut self, ReadCapacity(owner): ReadCapacity, ctx: &mut Self::Context) {
         let now = self.now();
-        self.queue.borrow_mut().note_room(owner);
+        self.queue.borrow_mut().note_capacity(owner);
         self.finish(now, ctx);
     }
 }
@@ -344,7 +355,7 @@ impl Handler<StillUnfinished> for QueueActor {
 
     fn handle(&mut self, StillUnfinished { id, caller }: StillUnfinished, ctx: &mut Self::Context) {
         let now = self.now();
-        self.ask(now, caller, JobRequest::Get(JobRef::Id(id)), JobSight::default());
+        self.ask(now, caller, JobRequest::Get(JobRef::Id(id)), JobVisibility::default());
         self.finish(now, ctx);
     }
 }
@@ -360,15 +371,15 @@ impl Handler<Undelivered> for QueueActor {
     }
 }
 
-impl Handler<Progressed> for QueueActor {
+impl Handler<JournalProgressed> for QueueActor {
     type Result = ();
 
-    fn handle(&mut self, Progressed(progress): Progressed, ctx: &mut Self::Context) {
-        let Some(ledger) = &mut self.ledger else { return };
-        if let Some((durable, _)) = ledger.note(&progress) {
-            ledger.release(durable);
+    fn handle(&mut self, JournalProgressed(progress): JournalProgressed, ctx: &mut Self::Context) {
+        let Some(durability_queue) = &mut self.durability_queue else { return };
+        if let Some((durable, _)) = durability_queue.note(&progress) {
+            durability_queue.release(durable);
         }
-        if matches!(progress, Progress::Failed(_)) {
+        if matches!(progress, JournalProgress::Failed(_)) {
             // Nothing more can be recorded about these jobs.
             let now = self.now();
             self.queue.borrow_mut().drain();
@@ -407,19 +418,19 @@ impl Handler<EndJobs> for QueueActor {
     type Result = ();
 
     fn handle(&mut self, EndJobs: EndJobs, ctx: &mut Self::Context) {
-        if let Some(ledger) = &mut self.ledger {
-            ledger.end();
+        if let Some(durability_queue) = &mut self.durability_queue {
+            durability_queue.end();
         }
-        self.vital.end();
+        self.fail_stop.end();
         ctx.stop();
     }
 }
 
 #[cfg(any(test, feature = "cli"))]
-impl Handler<super::message::Audit> for QueueActor {
+impl Handler<super::message::AuditQueue> for QueueActor {
     type Result = Result<(), String>;
 
-    fn handle(&mut self, _: super::message::Audit, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, _: super::message::AuditQueue, _: &mut Self::Context) -> Self::Result {
         self.queue.borrow().audit()
     }
 }

@@ -3,11 +3,11 @@
 use actix::{Actor, Context, Handler};
 use tokio::sync::mpsc;
 
-use super::message::{Answered, Show};
+use super::message::{Show, WaitAnswered};
 use crate::buffered::Buffered;
 use crate::error::Error;
 use crate::model::WaitOutcome;
-use crate::watch::{Batch, Handle};
+use crate::watch::{EventBatch, WatcherHandle};
 
 /// Represents one waiting party: a wait, or a stream of watches.
 ///
@@ -24,7 +24,7 @@ pub(crate) enum Outlet {
     /// Takes the one answer.
     Wait(Box<dyn FnOnce(Result<WaitOutcome, Error>) + Send>),
     /// Takes each batch, and sends [`Ready`](super::message::Ready) when it is used up.
-    Stream(Box<dyn FnMut(Handle, Buffered<Batch>) + Send>),
+    Stream(Box<dyn FnMut(WatcherHandle, Buffered<EventBatch>) + Send>),
 }
 
 impl WatchSession {
@@ -37,10 +37,10 @@ impl Actor for WatchSession {
     type Context = Context<Self>;
 }
 
-impl Handler<Answered> for WatchSession {
+impl Handler<WaitAnswered> for WatchSession {
     type Result = ();
 
-    fn handle(&mut self, Answered(outcome): Answered, _: &mut Self::Context) {
+    fn handle(&mut self, WaitAnswered(outcome): WaitAnswered, _: &mut Self::Context) {
         if let Some(Outlet::Wait(answer)) = self.outlet.take() {
             answer(outcome);
         }

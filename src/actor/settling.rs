@@ -8,17 +8,17 @@ use slab::Slab;
 use super::caller::Caller;
 use crate::error::Error;
 use crate::model::{JobReply, Reservation};
-use crate::queue::Settled;
+use crate::queue::SettleProgress;
 
 /// Settle requests, until all their settlements are recorded.
 #[derive(Default)]
 pub(super) struct Settling {
-    requests: Slab<Request>,
+    requests: Slab<SettleRequest>,
     /// The request of each settlement, and the settlement's index in it.
     places: HashMap<Reservation, (usize, usize), RandomState>,
 }
 
-struct Request {
+struct SettleRequest {
     caller: Caller,
     answers: Vec<Option<Error>>,
     /// The number of settlements that are not recorded yet.
@@ -26,7 +26,7 @@ struct Request {
 }
 
 /// The caller and the answer.
-type Answered = (Caller, Result<JobReply, Error>);
+type CallerAnswer = (Caller, Result<JobReply, Error>);
 
 impl Settling {
     /// Adds a request with the settlements that are complete; returns its answer if nothing is left to
@@ -34,12 +34,13 @@ impl Settling {
     pub(super) fn begin(
         &mut self,
         caller: Caller,
-        settled: Vec<(Reservation, Result<Settled, Error>)>,
-    ) -> Option<Answered> {
-        let left = settled.iter().filter(|(_, it)| matches!(it, Ok(Settled::Recording))).count();
+        settled: Vec<(Reservation, Result<SettleProgress, Error>)>,
+    ) -> Option<CallerAnswer> {
+        let left =
+            settled.iter().filter(|(_, it)| matches!(it, Ok(SettleProgress::Recording))).count();
         let number = self.requests.vacant_key();
         let answers = settled.into_iter().enumerate().map(|(place, (reservation, settled))| {
-            if let Ok(Settled::Recording) = settled {
+            if let Ok(SettleProgress::Recording) = settled {
                 self.places.insert(reservation, (number, place));
             }
             settled.err()
@@ -48,7 +49,7 @@ impl Settling {
         if left == 0 {
             return Some((caller, Ok(JobReply::Settled(answers))));
         }
-        self.requests.insert(Request { caller, answers, left });
+        self.requests.insert(SettleRequest { caller, answers, left });
         None
     }
 
@@ -58,7 +59,7 @@ impl Settling {
         &mut self,
         reservation: Reservation,
         error: Option<Error>,
-    ) -> Option<Answered> {
+    ) -> Option<CallerAnswer> {
         let (number, place) = self.places.remove(&reservation)?;
         let request = self.requests.get_mut(number)?;
         if let Some(answer) = request.answers.get_mut(place) {
@@ -68,7 +69,7 @@ impl Settling {
         if request.left > 0 {
             return None;
         }
-        let Request { caller, answers, .. } = self.requests.remove(number);
+        let SettleRequest { caller, answers, .. } = self.requests.remove(number);
         Some((caller, Ok(JobReply::Settled(answers))))
     }
 }

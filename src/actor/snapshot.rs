@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::log::Log;
-use super::message::Later;
+use super::log::JournalLog;
+use super::message::ReplyCallback;
 use super::queue::SharedQueue;
 use super::storage::SharedOutcomes;
 use crate::error::{Error, ErrorCode};
-use crate::journal::{Batch, JournalError, Progress, Seq, SnapshotInfo};
+use crate::journal::{JournalError, JournalProgress, RecordBatch, RecordSeq, SnapshotInfo};
 use crate::model::{Reply, Revision, SnapshotReply};
-use crate::store::{Micros, Snapshot, State};
+use crate::store::{Micros, StoreSnapshot, StoreState};
 
 /// The number of keys, events, leases or replies in a slice: tens of microseconds of work.
 const SLICE: usize = 128;
@@ -38,19 +38,19 @@ pub(super) struct Snapshots {
     /// While there is no space for the log, the next snapshot does not begin before this time.
     rested: Micros,
     /// The callers that wait for a snapshot that has not begun, and for the one in progress.
-    asked: Vec<Later>,
-    waiting: Vec<Later>,
+    asked: Vec<ReplyCallback>,
+    waiting: Vec<ReplyCallback>,
 }
 
 /// The other state in a snapshot besides the store. The snapshot is consistent, because all actors run
 /// on one thread, and each has handed over its changes.
-pub(crate) struct OtherRooms {
+pub(crate) struct OtherState {
     pub(crate) queue: SharedQueue,
     pub(crate) outcomes: SharedOutcomes,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Room {
+enum SnapshotSource {
     Store,
     Queue,
     Outcomes,
@@ -60,16 +60,16 @@ enum Room {
 enum Step {
     #[default]
     Idle,
-    Telling {
-        snapshot: Box<Snapshot>,
+    Writing {
+        snapshot: Box<StoreSnapshot>,
         /// The state machine whose turn it is.
-        room: Room,
+        room: SnapshotSource,
         revision: Revision,
-        batch: Batch,
+        batch: RecordBatch,
         /// The number of parts in progress.
         parts: usize,
         /// The last record handed over when the snapshot began.
-        appended: Seq,
+        appended: RecordSeq,
     },
     /// The journal is making the snapshot safe.
     Finishing { revision: Revision },
@@ -77,13 +77,18 @@ enum Step {
 
 impl Snapshots {
     /// Requests a snapshot of the current state or a later one, and passes its result to `answer`.
-    pub(super) fn ask(&mut self, answer: Later) {
+    pub(super) fn ask(&mut self, answer: ReplyCallback) {
         self.asked.push(answer);
     }
 
     /// Abandons the snapshot in progress if it keeps too much of the history.
-    fn give_up(&mut self, state: &mut State, rooms: &mut OtherRooms, log: &mut Log) {
-        let Step::Telling { .. } = self.step else { return };
+    fn give_up(
+        &mut self,
+        state: &mut StoreState,
+        other_state: &mut OtherState,
+        log: &mut JournalLog,
+    ) {
+        let Step::Writing { .. } = self.step else { return };
         if state.pinned_bytes() <= history_bytes_max(state) {
             return;
         }
@@ -91,13 +96,18 @@ impl Snapshots {
         tracing::warn!(
             "a snapshot was abandoned: more was written meanwhile than store.history_bytes_max"
         );
-        self.failed(state, rooms, log, "more was written meanwhile than the history may hold");
+        self.failed(
+            state,
+            other_state,
+            log,
+            "more was written meanwhile than the history may hold",
+        );
     }
 
     /// Returns the time of the next snapshot that makes space, if there is something that it would
     /// replace.
-    pub(super) fn next_due(&self, state: &State, log: &Log) -> Option<Micros> {
-        let wanted = !log.has_room() && log.failed().is_none() && matches!(self.step, Step::Idle);
+    pub(super) fn next_due(&self, state: &StoreState, log: &JournalLog) -> Option<Micros> {
+        let wanted = !log.has_space() && log.failed().is_none() && matches!(self.step, Step::Idle);
         let replaces = || log.log_bytes() > 0 || state.keeps_last_revision();
         (wanted && replaces()).then_some(self.rested)
     }
@@ -106,11 +116,11 @@ impl Snapshots {
     pub(super) fn begin(
         &mut self,
         now: Micros,
-        state: &mut State,
-        rooms: &mut OtherRooms,
-        log: &mut Log,
+        state: &mut StoreState,
+        other_state: &mut OtherState,
+        log: &mut JournalLog,
     ) {
-        self.give_up(state, rooms, log);
+        self.give_up(state, other_state, log);
         // During a large write, the state contains only a part of it.
         if !matches!(self.step, Step::Idle) || log.failed().is_some() || state.is_open() {
             return;
@@ -122,7 +132,7 @@ impl Snapshots {
             answer(self.asked.drain(..), state.revision(), info);
             return;
         }
-        let due = match log.has_room() {
+        let due = match log.has_space() {
             true => log.log_bytes() >= self.not_before && log.is_long(),
             // The space freed by deletions since the last one may be just what is needed.
             false => log.log_bytes() > 0 && now >= self.rested,
@@ -134,30 +144,35 @@ impl Snapshots {
         if !log.begin_snapshot() {
             return;
         }
-        if !log.has_room() {
+        if !log.has_space() {
             tracing::warn!("writes that grow are refused: a snapshot is written to make room");
         }
         self.waiting = std::mem::take(&mut self.asked);
-        rooms.queue.borrow_mut().begin_snapshot();
-        rooms.outcomes.borrow_mut().begin_snapshot();
-        self.step = Step::Telling {
+        other_state.queue.borrow_mut().begin_snapshot();
+        other_state.outcomes.borrow_mut().begin_snapshot();
+        self.step = Step::Writing {
             snapshot: Box::new(state.begin_snapshot(now)),
-            room: Room::Store,
+            room: SnapshotSource::Store,
             revision: state.revision(),
-            batch: Batch::new(),
+            batch: RecordBatch::new(),
             parts: 0,
             appended: log.appended(),
         };
     }
 
     /// Returns whether a slice must be written now.
-    pub(super) fn must_tell(&self) -> bool {
-        matches!(self.step, Step::Telling { parts, .. } if parts < PARTS_MAX)
+    pub(super) fn must_write(&self) -> bool {
+        matches!(self.step, Step::Writing { parts, .. } if parts < PARTS_MAX)
     }
 
     /// Writes one slice.
-    pub(super) fn tell(&mut self, state: &mut State, rooms: &mut OtherRooms, log: &mut Log) {
-        let Step::Telling { snapshot, room, revision, batch, parts, appended } = &mut self.step
+    pub(super) fn write(
+        &mut self,
+        state: &mut StoreState,
+        other_state: &mut OtherState,
+        log: &mut JournalLog,
+    ) {
+        let Step::Writing { snapshot, room, revision, batch, parts, appended } = &mut self.step
         else {
             return;
         };
@@ -169,19 +184,21 @@ impl Snapshots {
         let hurry = (pinned.saturating_mul(HURRY_MAX) / max).max(1) as usize;
         let slice = SLICE * hurry;
         let more = match *room {
-            Room::Store => {
-                if !state.tell_snapshot(snapshot, slice, batch) {
-                    *room = Room::Queue;
+            SnapshotSource::Store => {
+                if !state.write_snapshot(snapshot, slice, batch) {
+                    *room = SnapshotSource::Queue;
                 }
                 true
             }
-            Room::Queue => {
-                if !rooms.queue.borrow_mut().tell_snapshot(slice, batch) {
-                    *room = Room::Outcomes;
+            SnapshotSource::Queue => {
+                if !other_state.queue.borrow_mut().write_snapshot(slice, batch) {
+                    *room = SnapshotSource::Outcomes;
                 }
                 true
             }
-            Room::Outcomes => rooms.outcomes.borrow_mut().tell_snapshot(slice, batch),
+            SnapshotSource::Outcomes => {
+                other_state.outcomes.borrow_mut().write_snapshot(slice, batch)
+            }
         };
         if batch.bytes() >= PART_BYTES || (!more && !batch.is_empty()) {
             let pace = if *appended < newest { PACE / hurry as u32 } else { Duration::ZERO };
@@ -190,7 +207,7 @@ impl Snapshots {
         }
         if !more {
             log.finish_snapshot();
-            end(state, rooms);
+            end(state, other_state);
             self.step = Step::Finishing { revision: *revision };
         }
     }
@@ -198,32 +215,40 @@ impl Snapshots {
     /// Handles the journal's reports about the snapshot.
     pub(super) fn note(
         &mut self,
-        progress: &Progress,
-        state: &mut State,
-        rooms: &mut OtherRooms,
-        log: &mut Log,
+        progress: &JournalProgress,
+        state: &mut StoreState,
+        other_state: &mut OtherState,
+        log: &mut JournalLog,
     ) {
         match progress {
-            Progress::SnapshotTaken => {
-                if let Step::Telling { parts, .. } = &mut self.step {
+            JournalProgress::SnapshotTaken => {
+                if let Step::Writing { parts, .. } = &mut self.step {
                     *parts = parts.saturating_sub(1);
                 }
             }
-            Progress::Snapshot(info) => {
+            JournalProgress::Snapshot(info) => {
                 let Step::Finishing { revision } = self.step else { return };
                 self.step = Step::Idle;
                 self.not_before = 0;
                 log.note_snapshot(*info);
                 answer(self.waiting.drain(..), revision, *info);
             }
-            Progress::SnapshotFailed(error) => self.failed(state, rooms, log, &error.to_string()),
-            Progress::Failed(error) => self.stop(state, rooms, error),
+            JournalProgress::SnapshotFailed(error) => {
+                self.failed(state, other_state, log, &error.to_string())
+            }
+            JournalProgress::Failed(error) => self.stop(state, other_state, error),
             _ => {}
         }
     }
 
-    fn failed(&mut self, state: &mut State, rooms: &mut OtherRooms, log: &mut Log, why: &str) {
-        end(state, rooms);
+    fn failed(
+        &mut self,
+        state: &mut StoreState,
+        other_state: &mut OtherState,
+        log: &mut JournalLog,
+        why: &str,
+    ) {
+        end(state, other_state);
         self.step = Step::Idle;
         log.snapshot_failed();
         self.not_before = log.log_bytes().saturating_add(log.config().segment_bytes);
@@ -232,8 +257,8 @@ impl Snapshots {
     }
 
     /// Stops snapshots: nothing more is written.
-    fn stop(&mut self, state: &mut State, rooms: &mut OtherRooms, error: &JournalError) {
-        end(state, rooms);
+    fn stop(&mut self, state: &mut StoreState, other_state: &mut OtherState, error: &JournalError) {
+        end(state, other_state);
         self.step = Step::Idle;
         self.waiting.append(&mut self.asked);
         self.refuse(&Error::new(ErrorCode::JournalFailed, error.to_string()));
@@ -248,18 +273,18 @@ impl Snapshots {
 }
 
 /// Releases what was kept for the snapshot.
-fn end(state: &mut State, rooms: &mut OtherRooms) {
+fn end(state: &mut StoreState, other_state: &mut OtherState) {
     state.end_snapshot();
-    rooms.queue.borrow_mut().end_snapshot();
-    rooms.outcomes.borrow_mut().end_snapshot();
+    other_state.queue.borrow_mut().end_snapshot();
+    other_state.outcomes.borrow_mut().end_snapshot();
 }
 
-fn history_bytes_max(state: &State) -> u64 {
+fn history_bytes_max(state: &StoreState) -> u64 {
     state.config().history_bytes_max.max(1)
 }
 
 /// Sends the snapshot to all callers that asked for it.
-fn answer(asked: impl Iterator<Item = Later>, revision: Revision, info: SnapshotInfo) {
+fn answer(asked: impl Iterator<Item = ReplyCallback>, revision: Revision, info: SnapshotInfo) {
     let SnapshotInfo { seq: id, bytes } = info;
     for later in asked {
         later(Ok(Reply::Snapshot(SnapshotReply { revision, id, bytes })));

@@ -7,63 +7,63 @@ use std::time::Duration;
 use actix::{Actor, ActorContext, Addr, Context, Handler};
 
 use super::QueueActor;
+use super::awaiting_durability::late;
 use super::caller::{Caller, Callers, JobAnswered};
 use super::clock::Clock;
-use super::ledger::{Answered, Ledger};
+use super::durability_queue::{DeferredAnswer, DurabilityQueue};
+use super::fail_stop::FailStop;
 use super::message::{
-    CancelJobs, EndJobs, Finished, OwnerGone, Progressed, Record, Recorded, Seek, StillUnfinished,
-    StopStorage,
+    CancelJobs, EndJobs, Finished, JournalProgressed, OwnerGone, QueryOutcomes, RecordFinished,
+    Recorded, StillUnfinished, StopStorage,
 };
-use super::turn::Turns;
-use super::vital::Vital;
-use super::withheld::late;
+use super::turn::TurnTimer;
 use crate::environment;
 use crate::error::Error;
 use crate::failpoint;
-use crate::journal::Batch;
+use crate::journal::RecordBatch;
 use crate::model::{Blob, JobReply};
 use crate::pace::Turn;
-use crate::queue::{Found, Now, Outcomes, ParkId, QueueError, Told};
+use crate::queue::{Now, OutcomeAnswer, OutcomeLookup, Outcomes, ParkId, QueueError};
 
 /// The outcomes, which snapshots contain too.
 pub(crate) type SharedOutcomes = Rc<RefCell<Outcomes>>;
 
 /// The records that the actors of jobs handed to the journal.
-pub(crate) type JobLedger = Ledger<(), JobAnswered>;
+pub(crate) type JobDurabilityQueue = DurabilityQueue<(), JobAnswered>;
 
 /// Records the outcomes of jobs, and answers the requests that ask or wait for them.
 pub(crate) struct StorageActor {
     outcomes: SharedOutcomes,
     queue: Addr<QueueActor>,
-    ledger: Option<JobLedger>,
-    records: Batch,
+    durability_queue: Option<JobDurabilityQueue>,
+    records: RecordBatch,
     clock: Clock,
     callers: Callers<ParkId>,
     answers: Vec<(Caller, Result<JobReply, Error>)>,
-    turns: Turns,
+    turns: TurnTimer,
     stopping: bool,
-    vital: Vital,
+    fail_stop: FailStop,
 }
 
 impl StorageActor {
     pub(crate) fn new(
         outcomes: SharedOutcomes,
         queue: Addr<QueueActor>,
-        ledger: Option<JobLedger>,
-        vital: Vital,
+        durability_queue: Option<JobDurabilityQueue>,
+        fail_stop: FailStop,
         clock: Clock,
     ) -> Self {
         Self {
             outcomes,
             queue,
-            ledger,
-            records: Batch::new(),
+            durability_queue,
+            records: RecordBatch::new(),
             clock,
             callers: Callers::default(),
             answers: Vec::new(),
-            turns: Turns::default(),
+            turns: TurnTimer::default(),
             stopping: false,
-            vital,
+            fail_stop,
         }
     }
 
@@ -75,21 +75,21 @@ impl StorageActor {
 
     /// Ends a turn: hands the changes to the journal, then sends the answers that are durable enough.
     fn finish(&mut self, now: Now, ctx: &mut Context<Self>) {
-        give_late(take_expired(&mut self.ledger));
+        give_late(take_expired(&mut self.durability_queue));
         let told = self.outcomes.borrow_mut().finish_turn(now);
         for (park, told) in told {
             let Some(caller) = self.callers.take(park) else { continue };
             match told {
-                Told::Reply(reply) => self.answers.push((caller, Ok(reply))),
+                OutcomeAnswer::Reply(reply) => self.answers.push((caller, Ok(reply))),
                 // bound: once for each wait
-                Told::Late(id) => self.queue.do_send(StillUnfinished { id, caller }),
+                OutcomeAnswer::Late(id) => self.queue.do_send(StillUnfinished { id, caller }),
             }
         }
-        hand_over(&mut self.ledger, &mut self.records, |out| {
+        hand_over(&mut self.durability_queue, &mut self.records, |out| {
             self.outcomes.borrow_mut().take_record(out)
         });
-        give(&mut self.ledger, &mut self.answers);
-        let due = sooner_due(self.outcomes.borrow().next_due(now), &self.ledger);
+        give(&mut self.durability_queue, &mut self.answers);
+        let due = sooner_due(self.outcomes.borrow().next_due(now), &self.durability_queue);
         self.turns.arm(ctx, due, |actor, ctx| {
             actor.turns.fired();
             let now = actor.now();
@@ -110,26 +110,31 @@ impl StorageActor {
 /// Hands the changes of a turn to the journal, in one group of records, which are read back all or not
 /// at all.
 pub(super) fn hand_over(
-    ledger: &mut Option<JobLedger>,
-    records: &mut Batch,
+    durability_queue: &mut Option<JobDurabilityQueue>,
+    records: &mut RecordBatch,
     take: impl FnMut(&mut Vec<u8>) -> bool,
 ) {
-    let Some(ledger) = ledger else { return };
+    let Some(durability_queue) = durability_queue else { return };
     records.push_group(take);
-    ledger.hand_over(records, ());
+    durability_queue.hand_over(records, ());
 }
 
 /// Returns the sooner of `due` and the next deadline of a withheld answer.
-pub(super) fn sooner_due(due: Option<Duration>, ledger: &Option<JobLedger>) -> Option<Duration> {
-    let deadline = ledger.as_ref().and_then(JobLedger::next_deadline);
+pub(super) fn sooner_due(
+    due: Option<Duration>,
+    durability_queue: &Option<JobDurabilityQueue>,
+) -> Option<Duration> {
+    let deadline = durability_queue.as_ref().and_then(JobDurabilityQueue::next_deadline);
     let left = deadline.map(|at| at.saturating_duration_since(environment::now()));
     due.into_iter().chain(left).min()
 }
 
 /// Takes the answers whose deadline is over.
-pub(super) fn take_expired(ledger: &mut Option<JobLedger>) -> Vec<JobAnswered> {
-    match ledger {
-        Some(ledger) if ledger.next_deadline().is_some() => ledger.take_expired(environment::now()),
+pub(super) fn take_expired(durability_queue: &mut Option<JobDurabilityQueue>) -> Vec<JobAnswered> {
+    match durability_queue {
+        Some(durability_queue) if durability_queue.next_deadline().is_some() => {
+            durability_queue.take_expired(environment::now())
+        }
         _ => Vec::new(),
     }
 }
@@ -144,22 +149,22 @@ pub(super) fn give_late(expired: Vec<JobAnswered>) {
 
 /// Sends answers, or keeps them until they are durable enough.
 pub(super) fn give(
-    ledger: &mut Option<JobLedger>,
+    durability_queue: &mut Option<JobDurabilityQueue>,
     answers: &mut Vec<(Caller, Result<JobReply, Error>)>,
 ) {
     let answers = answers.drain(..);
-    let Some(ledger) = ledger.as_mut() else {
+    let Some(durability_queue) = durability_queue.as_mut() else {
         let answered = |(caller, result)| JobAnswered { caller, result, durability: None };
         return JobAnswered::give_all(answers.map(answered));
     };
-    let failed = ledger.failed();
+    let failed = durability_queue.failed();
     let mut now = Vec::new();
     for (caller, result) in answers {
-        let level = ledger.level(caller.asked);
+        let level = durability_queue.level(caller.asked);
         let mut answered = JobAnswered { caller, result, durability: Some(level) };
-        match ledger.until(level, ledger.is_pending()) {
+        match durability_queue.until(level, durability_queue.is_pending()) {
             Some(until) if failed.is_none() => {
-                ledger.withhold(until, answered);
+                durability_queue.withhold(until, answered);
                 continue;
             }
             // What the answer shows will probably never be durable.
@@ -181,10 +186,14 @@ impl Actor for StorageActor {
     }
 }
 
-impl Handler<Record> for StorageActor {
+impl Handler<RecordFinished> for StorageActor {
     type Result = ();
 
-    fn handle(&mut self, Record { finished, confirmed, answers }: Record, ctx: &mut Self::Context) {
+    fn handle(
+        &mut self,
+        RecordFinished { finished, confirmed, answers }: RecordFinished,
+        ctx: &mut Self::Context,
+    ) {
         failpoint::reached("storage");
         // For measurement only: there is one message per turn of the queue.
         let _turn = Turn::begin(Duration::MAX);
@@ -203,7 +212,7 @@ impl Handler<Record> for StorageActor {
                         noted += 1;
                         room.record(now, info);
                     }
-                    Finished::Cleared(info) => room.tell_cleared(&info),
+                    Finished::Cleared(info) => room.answer_cleared(&info),
                 }
             }
         }
@@ -216,19 +225,23 @@ impl Handler<Record> for StorageActor {
     }
 }
 
-impl Handler<Seek> for StorageActor {
+impl Handler<QueryOutcomes> for StorageActor {
     type Result = ();
 
-    fn handle(&mut self, Seek { caller, sought, sight, wait }: Seek, ctx: &mut Self::Context) {
+    fn handle(
+        &mut self,
+        QueryOutcomes { caller, query, sight, wait }: QueryOutcomes,
+        ctx: &mut Self::Context,
+    ) {
         let now = self.now();
         let wait = if self.stopping { Duration::ZERO } else { wait };
         let may = |topic: &Blob| sight.has(topic);
-        let found = self.outcomes.borrow_mut().seek(now, caller.client, sought, wait, &may);
+        let found = self.outcomes.borrow_mut().query(now, caller.client, query, wait, &may);
         match found {
-            Found::Now(result) => self.answers.push((caller, result.map_err(Error::from))),
-            Found::Parked(park) => self.callers.park(park, caller),
+            OutcomeLookup::Now(result) => self.answers.push((caller, result.map_err(Error::from))),
+            OutcomeLookup::Parked(park) => self.callers.park(park, caller),
             // bound: once for each request
-            Found::Unfinished(id) => self.queue.do_send(StillUnfinished { id, caller }),
+            OutcomeLookup::Unfinished(id) => self.queue.do_send(StillUnfinished { id, caller }),
         }
         self.finish(now, ctx);
     }
@@ -256,14 +269,14 @@ impl Handler<OwnerGone> for StorageActor {
     }
 }
 
-impl Handler<Progressed> for StorageActor {
+impl Handler<JournalProgressed> for StorageActor {
     type Result = ();
 
-    fn handle(&mut self, Progressed(progress): Progressed, _: &mut Self::Context) {
-        if let Some(ledger) = &mut self.ledger
-            && let Some((durable, _)) = ledger.note(&progress)
+    fn handle(&mut self, JournalProgressed(progress): JournalProgressed, _: &mut Self::Context) {
+        if let Some(durability_queue) = &mut self.durability_queue
+            && let Some((durable, _)) = durability_queue.note(&progress)
         {
-            ledger.release(durable);
+            durability_queue.release(durable);
         }
     }
 }
@@ -284,10 +297,10 @@ impl Handler<EndJobs> for StorageActor {
     type Result = ();
 
     fn handle(&mut self, EndJobs: EndJobs, ctx: &mut Self::Context) {
-        if let Some(ledger) = &mut self.ledger {
-            ledger.end();
+        if let Some(durability_queue) = &mut self.durability_queue {
+            durability_queue.end();
         }
-        self.vital.end();
+        self.fail_stop.end();
         ctx.stop();
     }
 }

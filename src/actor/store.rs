@@ -12,20 +12,20 @@ use actix::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-use self::turn::{BegunFor, Showing};
-use super::awaited::Awaited;
-use super::backlog::{Answering, Backlog, Batch};
+use self::turn::{BegunFor, PendingShow};
+use super::awaited::FileRequestDeadlines;
+use super::awaiting_durability::StoreAnswer;
+use super::backlog::{Backlog, BatchResponse, RequestBatch};
 use super::clock::{CLOCK_READ_EVERY, Clock};
+use super::durability_queue::DurabilityQueue;
+use super::fail_stop::FailStop;
 use super::lease_guard::LeaseGuard;
-use super::ledger::Ledger;
 use super::message::{
-    CancelWaits, CloseStream, Execute, Halt, LocalStream, LocalWait, ParkedWait, Progressed, Ready,
-    Requests, Room, Show, Stop, WaitFor, WatchFor,
+    CancelWaits, CloseStream, Execute, Halt, JournalProgressed, LocalStream, LocalWait, ParkedWait,
+    ReadCapacity, Requests, Show, StopStore, StreamReady, WaitFor, WatchFor,
 };
-use super::snapshot::OtherRooms;
+use super::snapshot::OtherState;
 use super::snapshot::Snapshots;
-use super::vital::Vital;
-use super::withheld::StoreAnswered;
 use super::work::on_disk;
 use super::{Outlet, WatchSession};
 use crate::buffered::Buffered;
@@ -36,13 +36,13 @@ use crate::failpoint;
 use crate::model::{CallOptions, CallReply, Reply, StoreRequest};
 use crate::pace;
 use crate::store::{Mark, Micros, StoreError};
-use crate::watch::{Handle, Hub, Owner, WaitStart};
+use crate::watch::{Hub, WaitStart, WatchOwner, WatcherHandle};
 
 /// The number of requests for which the store warms the cache at once.
-pub(super) const WARM_GROUP: usize = 64;
+pub(super) const PREFETCH_GROUP: usize = 64;
 
 /// The records that the store handed to the journal.
-pub(crate) type StoreLedger = Ledger<Mark, StoreAnswered>;
+pub(crate) type StoreDurabilityQueue = DurabilityQueue<Mark, StoreAnswer>;
 
 /// Owns the keys and the watchers, and executes every request about them.
 ///
@@ -55,14 +55,14 @@ pub struct StoreActor {
     /// The store's clock at the last record.
     pub(super) epoch: Micros,
     /// `None` if nothing is durable.
-    pub(super) ledger: Option<StoreLedger>,
+    pub(super) durability_queue: Option<StoreDurabilityQueue>,
     pub(super) snapshots: Snapshots,
     /// Requests that wait for the snapshot thread.
-    pub(super) awaited: Awaited,
+    pub(super) awaited: FileRequestDeadlines,
     /// The other state in a snapshot besides the store.
-    pub(super) rooms: OtherRooms,
+    pub(super) other_state: OtherState,
     /// The owner for requests of this process.
-    pub(super) here: Arc<Owner>,
+    pub(super) here: Arc<WatchOwner>,
     pub(super) connections: Arc<AtomicU64>,
     pub(super) requests: u64,
     /// The only timer, and the time at which it fires.
@@ -70,16 +70,16 @@ pub struct StoreActor {
     /// Whether a turn is coming that continues what [`Hub::advance`] left.
     pub(super) turn_comes: bool,
     /// Streams whose watches are still being freed.
-    pub(super) closing: VecDeque<Handle>,
+    pub(super) closing: VecDeque<WatcherHandle>,
     /// Sessions that have their answer. They end when their address is dropped, which takes longer than
     /// answering and so happens after all answers of a turn are sent.
     pub(super) answered: Vec<Addr<WatchSession>>,
     pub(super) stopping: bool,
-    pub(super) vital: Vital,
+    pub(super) fail_stop: FailStop,
     leases: LeaseGuard,
     backlog: Backlog,
     /// Durable changes that are not visible yet because a turn was too short.
-    showing: Option<Showing>,
+    showing: Option<PendingShow>,
     /// The durability of the answer to the large write that the current request has begun.
     pub(super) begun: Option<Option<Durability>>,
     /// The caller of the large write in progress; `None` if it is the expiry of a lease.
@@ -88,10 +88,10 @@ pub struct StoreActor {
 }
 
 /// What the store must know about its service.
-pub(crate) struct ServiceFacts {
+pub(crate) struct ServerFacts {
     pub(crate) store_id: u64,
     /// The owner for requests from within this process.
-    pub(crate) here: Arc<Owner>,
+    pub(crate) here: Arc<WatchOwner>,
     /// The number of open connections.
     pub(crate) connections: Arc<AtomicU64>,
     pub(crate) clock: Clock,
@@ -102,22 +102,22 @@ pub(crate) struct ServiceFacts {
 impl StoreActor {
     pub(crate) fn new(
         hub: Hub<Addr<WatchSession>>,
-        service: ServiceFacts,
-        vital: Vital,
-        ledger: Option<StoreLedger>,
-        rooms: OtherRooms,
+        facts: ServerFacts,
+        fail_stop: FailStop,
+        durability_queue: Option<StoreDurabilityQueue>,
+        other_state: OtherState,
     ) -> Self {
-        let ServiceFacts { store_id, here, connections, clock, turn_max } = service;
+        let ServerFacts { store_id, here, connections, clock, turn_max } = facts;
         let mut actor = Self {
             epoch: hub.state().time(),
             hub,
             store_id,
             started: environment::now(),
             clock,
-            ledger,
+            durability_queue,
             snapshots: Snapshots::default(),
-            awaited: Awaited::default(),
-            rooms,
+            awaited: FileRequestDeadlines::default(),
+            other_state,
             here,
             connections,
             requests: 0,
@@ -126,7 +126,7 @@ impl StoreActor {
             closing: VecDeque::new(),
             answered: Vec::new(),
             stopping: false,
-            vital,
+            fail_stop,
             leases: LeaseGuard::default(),
             backlog: Backlog::default(),
             showing: None,
@@ -161,29 +161,29 @@ impl Actor for StoreActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.run_interval(CLOCK_READ_EVERY, |actor, ctx| {
             actor.clock.now();
-            if let Some(ledger) = &actor.ledger {
-                ledger.log.get_mut().look_for_room();
+            if let Some(durability_queue) = &actor.durability_queue {
+                durability_queue.log.get_mut().look_for_space();
             }
-            actor.look_for_room(ctx);
+            actor.look_for_space(ctx);
         });
     }
 }
 
 impl Handler<Requests> for StoreActor {
-    type Result = Answering;
+    type Result = BatchResponse;
 
-    fn handle(&mut self, requests: Requests, ctx: &mut Self::Context) -> Answering {
+    fn handle(&mut self, requests: Requests, ctx: &mut Self::Context) -> BatchResponse {
         failpoint::reached("store");
         let turn = self.begin();
-        let mut batch = Batch::new(requests);
+        let mut batch = RequestBatch::new(requests);
         let at_once = self.backlog.may_pass(&batch) && !pace::is_over(self.turn_max);
         if at_once && self.do_some(&mut batch, &turn) {
             self.finish(&turn, ctx);
-            return Answering::Now(self.conclude(batch));
+            return BatchResponse::Now(self.conclude(batch));
         }
         let later = self.put_off(batch);
         self.finish(&turn, ctx);
-        Answering::Later(later)
+        BatchResponse::Later(later)
     }
 }
 
@@ -229,10 +229,10 @@ impl Handler<Execute> for StoreActor {
             }
         };
         self.finish(&turn, ctx);
-        match (until, &mut self.ledger) {
-            (Some(until), Some(ledger)) => {
+        match (until, &mut self.durability_queue) {
+            (Some(until), Some(durability_queue)) => {
                 let (caller, answered) = oneshot::channel();
-                ledger.withhold(until, StoreAnswered::Local(caller, reply, deadline));
+                durability_queue.withhold(until, StoreAnswer::Local(caller, reply, deadline));
                 Box::pin(answer_of(answered))
             }
             _ => Box::pin(std::future::ready(reply)),
@@ -271,7 +271,7 @@ impl Handler<WatchFor> for StoreActor {
         }
         let here = Arc::clone(&self.here);
         let WatchFor { request, outlet } = message;
-        let alive = self.vital.alive();
+        let alive = self.fail_stop.alive();
         let handle = self.hub.open_stream(&here, usize::MAX, || start_session(outlet, alive))?;
         let watching = self.hub.watch(now, handle, 0, request);
         if watching.is_err() {
@@ -308,36 +308,36 @@ impl Handler<CloseStream> for StoreActor {
     }
 }
 
-impl Handler<Ready> for StoreActor {
+impl Handler<StreamReady> for StoreActor {
     type Result = ();
 
-    fn handle(&mut self, Ready(stream, credit): Ready, ctx: &mut Self::Context) {
+    fn handle(&mut self, StreamReady(stream, credit): StreamReady, ctx: &mut Self::Context) {
         let turn = self.begin();
         self.hub.ready(stream, credit);
         self.finish(&turn, ctx);
     }
 }
 
-impl Handler<Room> for StoreActor {
+impl Handler<ReadCapacity> for StoreActor {
     type Result = ();
 
-    fn handle(&mut self, Room(owner): Room, ctx: &mut Self::Context) {
+    fn handle(&mut self, ReadCapacity(owner): ReadCapacity, ctx: &mut Self::Context) {
         let turn = self.begin();
-        self.hub.note_room(owner);
+        self.hub.note_capacity(owner);
         self.finish(&turn, ctx);
     }
 }
 
-impl Handler<Stop> for StoreActor {
+impl Handler<StopStore> for StoreActor {
     type Result = ();
 
-    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
+    fn handle(&mut self, _: StopStore, ctx: &mut Self::Context) {
         let turn = self.begin();
         self.finish_write(self.now());
         self.stopping = true;
         self.send_last_batches();
         for (stream, batch) in self.hub.stop() {
-            if let Some(session) = self.hub.party(stream) {
+            if let Some(session) = self.hub.address(stream) {
                 // bound: the last batch of this session
                 session.do_send(Show(stream, Buffered::uncounted(batch)));
             }
@@ -346,17 +346,22 @@ impl Handler<Stop> for StoreActor {
     }
 }
 
-impl Handler<Progressed> for StoreActor {
+impl Handler<JournalProgressed> for StoreActor {
     type Result = ();
 
-    fn handle(&mut self, Progressed(progress): Progressed, ctx: &mut Self::Context) {
+    fn handle(&mut self, JournalProgressed(progress): JournalProgressed, ctx: &mut Self::Context) {
         let turn = self.begin();
-        let Some(ledger) = &mut self.ledger else { return };
-        let rooms = &mut self.rooms;
-        self.snapshots.note(&progress, self.hub.state_mut(), rooms, &mut ledger.log.get_mut());
-        if let Some((durable, mark)) = ledger.note(&progress) {
+        let Some(durability_queue) = &mut self.durability_queue else { return };
+        let other_state = &mut self.other_state;
+        self.snapshots.note(
+            &progress,
+            self.hub.state_mut(),
+            other_state,
+            &mut durability_queue.log.get_mut(),
+        );
+        if let Some((durable, mark)) = durability_queue.note(&progress) {
             let before = self.showing.take().and_then(|showing| showing.mark);
-            self.showing = Some(Showing { mark: mark.or(before), durable });
+            self.showing = Some(PendingShow { mark: mark.or(before), durable });
         }
         let shown = self.show(&turn);
         // Events go out before the replies to the requests that caused them.
@@ -369,14 +374,14 @@ impl Handler<Halt> for StoreActor {
     type Result = ();
 
     fn handle(&mut self, Halt { within }: Halt, ctx: &mut Self::Context) {
-        if let Some(ledger) = &mut self.ledger {
+        if let Some(durability_queue) = &mut self.durability_queue {
             // Not while the log is borrowed: the journal reports to its actors.
-            let journal = ledger.log.get_mut().take_journal();
+            let journal = durability_queue.log.get_mut().take_journal();
             if let Some(journal) = journal {
-                ledger.closed(&journal.close_within(within));
+                durability_queue.closed(&journal.close_within(within));
             }
         }
-        self.vital.end();
+        self.fail_stop.end();
         ctx.stop();
     }
 }

@@ -1,4 +1,4 @@
-//! [`Turns`]: the only timer of an actor that must run again when something is due.
+//! [`TurnTimer`]: the only timer of an actor that must run again when something is due.
 
 use std::time::{Duration, Instant};
 
@@ -8,11 +8,11 @@ use crate::environment;
 
 /// The time of the actor's next turn, if no message comes before.
 #[derive(Default)]
-pub(super) struct Turns {
+pub(super) struct TurnTimer {
     timer: Option<(SpawnHandle, Instant)>,
 }
 
-impl Turns {
+impl TurnTimer {
     /// Ensures that `turn` runs after `wait` (`None`: never), or before.
     pub(super) fn arm<A: Actor<Context = Context<A>>>(
         &mut self,

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::kept::{admit, answer_bytes, refusal};
-use super::log::Log;
-use super::message::{Answer, Done, Later, StreamRef, Task, Work};
-use super::store::{StoreActor, StoreLedger, WARM_GROUP, start_session};
-use super::withheld::{self, Until};
+use super::answer_bytes::{admit, answer_bytes, refusal};
+use super::awaiting_durability::{self, Barrier};
+use super::log::JournalLog;
+use super::message::{Done, ReplyCallback, StreamRef, Task, TaskAnswer, TaskRequest};
+use super::store::{PREFETCH_GROUP, StoreActor, StoreDurabilityQueue, start_session};
 use super::{AnswerSink, Outlet};
 use crate::config::Durability;
 use crate::environment;
@@ -18,8 +18,8 @@ use crate::model::{
     CallOptions, CallReply, FilesRequest, HubRequest, KvRequest, Reply, SetRequest, StatusReply,
     StoreRequest, TxnOp, TxnRequest, WaitRequest,
 };
-use crate::store::{Micros, Once, State, StoreError};
-use crate::watch::{Handle, Owner, WaitStart};
+use crate::store::{IdempotentWrite, Micros, StoreError, StoreState};
+use crate::watch::{WaitStart, WatchOwner, WatcherHandle};
 
 /// Approximate bytes of log that a change takes in addition to its key and value.
 const CHANGE_BYTES: u64 = 64;
@@ -30,15 +30,15 @@ impl StoreActor {
     pub(super) fn answer(
         &mut self,
         now: Micros,
-        owner: &Arc<Owner>,
-        work: Work,
-        before: &[Answer],
+        owner: &Arc<WatchOwner>,
+        work: TaskRequest,
+        before: &[TaskAnswer],
         sink: &Arc<dyn AnswerSink>,
-        withheld: &mut withheld::Held,
-    ) -> (Answer, usize) {
-        let Work { id, deadline, task } = work;
+        withheld: &mut awaiting_durability::WithheldAnswers,
+    ) -> (TaskAnswer, usize) {
+        let TaskRequest { id, deadline, task } = work;
         if let Err(error) = self.take_up(deadline) {
-            return (Answer::Now(Err(error)), 0);
+            return (TaskAnswer::Now(Err(error)), 0);
         }
         let (mut answer, until, writes) = match task {
             Task::Store { options, request: StoreRequest::Kv(request) } => {
@@ -46,11 +46,11 @@ impl StoreActor {
                 if writes && holds_values(&request) && owner.buffered.allowance().refuses(1) {
                     let what = "the server has reached its limit of answers that clients have not \
                                 read; write without requesting previous values, or try again later";
-                    return (Answer::Now(Err(refusal(&owner.buffered, what))), 0);
+                    return (TaskAnswer::Now(Err(refusal(&owner.buffered, what))), 0);
                 }
                 // The answer to a large write follows at its end, see `deliver`.
                 let Some((reply, until)) = self.apply(now, owner, options, request) else {
-                    return (Answer::Withheld, 0);
+                    return (TaskAnswer::Withheld, 0);
                 };
                 (reply.map(Done::Reply), until, writes)
             }
@@ -64,8 +64,8 @@ impl StoreActor {
                     sink.take(vec![(id, reply.map(|reply| Done::Reply(on_disk(reply))))]);
                 });
                 return match self.do_on_disk(&request, deadline, later) {
-                    Ok(()) => (Answer::Withheld, 0),
-                    Err(error) => (Answer::Now(Err(error)), 0),
+                    Ok(()) => (TaskAnswer::Withheld, 0),
+                    Err(error) => (TaskAnswer::Now(Err(error)), 0),
                 };
             }
             Task::Wait { request, outlet } => {
@@ -90,9 +90,9 @@ impl StoreActor {
             true => answer_bytes(&answer),
             false => admit(&owner.buffered, &mut answer),
         };
-        let Some(until) = until else { return (Answer::Now(answer), bytes) };
+        let Some(until) = until else { return (TaskAnswer::Now(answer), bytes) };
         withheld.push(until, id, deadline, answer);
-        (Answer::Withheld, bytes)
+        (TaskAnswer::Withheld, bytes)
     }
 
     /// Counts a request, and refuses it if the service stops or the request's deadline is over.
@@ -113,20 +113,20 @@ impl StoreActor {
         &mut self,
         request: &FilesRequest,
         deadline: Option<Instant>,
-        later: Later,
+        later: ReplyCallback,
     ) -> Result<(), Error> {
-        let Some(ledger) = &self.ledger else {
+        let Some(durability_queue) = &self.durability_queue else {
             let message = "the store is in memory: there are no files to back up; start the server \
                            with a data directory";
             return Err(Error::new(ErrorCode::InvalidArgument, message));
         };
-        if let Some(error) = ledger.failed() {
+        if let Some(error) = durability_queue.failed() {
             return Err(error);
         }
         let later = self.awaited.add(deadline, later);
         match request {
             FilesRequest::ReadSnapshot { id, offset, limit } => {
-                ledger.log.get_mut().read_snapshot(*id, *offset, *limit, later);
+                durability_queue.log.get_mut().read_snapshot(*id, *offset, *limit, later);
             }
             FilesRequest::Snapshot => self.snapshots.ask(later),
         }
@@ -137,7 +137,7 @@ impl StoreActor {
     fn wait(
         &mut self,
         now: Micros,
-        owner: &Arc<Owner>,
+        owner: &Arc<WatchOwner>,
         deadline: Option<Instant>,
         mut request: WaitRequest,
         outlet: Outlet,
@@ -154,11 +154,11 @@ impl StoreActor {
 
     fn open_stream(
         &mut self,
-        owner: &Arc<Owner>,
+        owner: &Arc<WatchOwner>,
         outlet: Outlet,
         credit: usize,
     ) -> Result<Done, Error> {
-        let alive = self.vital.alive();
+        let alive = self.fail_stop.alive();
         let session = || start_session(outlet, alive);
         Ok(Done::StreamOpened(self.hub.open_stream(owner, credit, session)?))
     }
@@ -168,13 +168,13 @@ impl StoreActor {
     pub(super) fn apply(
         &mut self,
         now: Micros,
-        owner: &Owner,
+        owner: &WatchOwner,
         options: CallOptions,
         request: KvRequest,
-    ) -> Option<(Result<CallReply, Error>, Option<Until>)> {
-        let once = options.idempotency.map(|key| Once { key, client: owner.client });
+    ) -> Option<(Result<CallReply, Error>, Option<Barrier>)> {
+        let once = options.idempotency.map(|key| IdempotentWrite { key, client: owner.client });
         self.hub.state_mut().set_client(owner.client);
-        let Some(ledger) = &self.ledger else {
+        let Some(durability_queue) = &self.durability_queue else {
             let Some(reply) = self.apply_to_hub(now, once, request) else {
                 self.begun = Some(None);
                 return None;
@@ -182,20 +182,23 @@ impl StoreActor {
             return Some((reply.map(CallReply::new), None));
         };
         if request.facts().disk != DiskUse::Nothing
-            && let Err(error) = check_room(&mut ledger.log.get_mut(), self.hub.state(), &request)
+            && let Err(error) =
+                check_capacity(&mut durability_queue.log.get_mut(), self.hub.state(), &request)
         {
             return Some((Err(error), None));
         }
-        let level = ledger.level(options.durability);
+        let level = durability_queue.level(options.durability);
         let touches_pending = self.hub.state().touches_pending(&request);
-        if let (Some(_), Some(error)) = (ledger.until(level, touches_pending), ledger.failed()) {
+        if let (Some(_), Some(error)) =
+            (durability_queue.until(level, touches_pending), durability_queue.failed())
+        {
             return Some((Err(error), None));
         }
         let records = self.hub.records().records();
         let Some(mut reply) = self.apply_to_hub(now, once, request) else {
             self.begun = Some(Some(level));
-            if let Some(ledger) = &self.ledger {
-                ledger.log.get_mut().large_begins();
+            if let Some(durability_queue) = &self.durability_queue {
+                durability_queue.log.get_mut().large_begins();
             }
             return None;
         };
@@ -203,14 +206,14 @@ impl StoreActor {
         if let (false, Ok(reply)) = (shows_pending, &mut reply) {
             self.hub.state().show_visible(reply);
         }
-        let until = self.ledger.as_ref().and_then(|it| it.until(level, shows_pending));
+        let until = self.durability_queue.as_ref().and_then(|it| it.until(level, shows_pending));
         Some((reply.map(|reply| CallReply { reply, durability: Some(level) }), until))
     }
 
     fn apply_to_hub(
         &mut self,
         now: Micros,
-        once: Option<Once>,
+        once: Option<IdempotentWrite>,
         request: KvRequest,
     ) -> Option<Result<Reply, Error>> {
         let grants = matches!(request, KvRequest::LeaseGrant(_));
@@ -231,12 +234,12 @@ impl StoreActor {
         now: Micros,
         asked: Option<Durability>,
         request: &HubRequest,
-    ) -> (Result<CallReply, Error>, Option<Until>) {
+    ) -> (Result<CallReply, Error>, Option<Barrier>) {
         let (mut durability, mut until) = (None, None);
-        if let Some(ledger) = &self.ledger {
-            let level = ledger.level(asked);
-            until = ledger.until(level, false);
-            if let (Some(_), Some(error)) = (until, ledger.failed()) {
+        if let Some(durability_queue) = &self.durability_queue {
+            let level = durability_queue.level(asked);
+            until = durability_queue.until(level, false);
+            if let (Some(_), Some(error)) = (until, durability_queue.failed()) {
                 return (Err(error), None);
             }
             durability = Some(level);
@@ -257,8 +260,8 @@ impl StoreActor {
         status.uptime = environment::since(self.started);
         status.connections = self.connections.load(Ordering::Relaxed);
         status.requests = self.requests;
-        if let Some(ledger) = &self.ledger {
-            describe(ledger, status);
+        if let Some(durability_queue) = &self.durability_queue {
+            describe(durability_queue, status);
         }
     }
 
@@ -274,20 +277,20 @@ impl StoreActor {
     pub(super) fn begin_wait(
         &mut self,
         now: Micros,
-        owner: &Arc<Owner>,
+        owner: &Arc<WatchOwner>,
         request: WaitRequest,
         outlet: Outlet,
     ) -> Result<WaitStart, StoreError> {
-        let alive = self.vital.alive();
+        let alive = self.fail_stop.alive();
         self.hub.wait(now, owner, request, || start_session(outlet, alive))
     }
 
     /// Warms the cache for the next requests.
-    pub(super) fn warm(&self, works: &[Work]) {
+    pub(super) fn prefetch(&self, works: &[TaskRequest]) {
         if works.len() < 2 {
             return;
         }
-        let next = works.get(..WARM_GROUP).unwrap_or(works);
+        let next = works.get(..PREFETCH_GROUP).unwrap_or(works);
         let mut writes = 0;
         let keys = next.iter().filter_map(|work| match &work.task {
             Task::Store { request: StoreRequest::Kv(KvRequest::Get(get)), .. } => Some(&*get.key),
@@ -297,19 +300,19 @@ impl StoreActor {
             }
             _ => None,
         });
-        let keys: smallvec::SmallVec<[&[u8]; WARM_GROUP]> = keys.collect();
-        self.hub.warm(keys.into_iter(), writes);
+        let keys: smallvec::SmallVec<[&[u8]; PREFETCH_GROUP]> = keys.collect();
+        self.hub.prefetch(keys.into_iter(), writes);
     }
 }
 
 /// Fills in the values that the journal has.
-fn describe(ledger: &StoreLedger, status: &mut StatusReply) {
-    let log = ledger.log.get();
+fn describe(durability_queue: &StoreDurabilityQueue, status: &mut StatusReply) {
+    let log = durability_queue.log.get();
     let Some(stats) = log.stats() else { return };
     status.journal_records = stats.records;
     status.journal_commits = stats.commits;
     status.journal_bytes = stats.disk_bytes;
-    status.durable_revision = ledger.durable().revision;
+    status.durable_revision = durability_queue.durable().revision;
     status.snapshot_bytes = stats.snapshot.map_or(0, |it| it.bytes);
     status.log_bytes = log.log_bytes();
     status.journal_sync = Duration::from_micros(stats.sync_micros_last);
@@ -317,7 +320,11 @@ fn describe(ledger: &StoreLedger, status: &mut StatusReply) {
 
 /// Checks that the changes of a request can be written. Keys are looked up only if the request would be
 /// refused as one that grows the store.
-fn check_room(log: &mut Log, state: &State, request: &KvRequest) -> Result<(), Error> {
+fn check_capacity(
+    log: &mut JournalLog,
+    state: &StoreState,
+    request: &KvRequest,
+) -> Result<(), Error> {
     let checked = log.check(bytes_set(request));
     match checked {
         Err(_) if !grows(state, request) => log.check(None),
@@ -342,7 +349,7 @@ fn bytes_set(request: &KvRequest) -> Option<u64> {
 }
 
 /// Returns whether a request may grow the store. A set that does not enlarge an existing key does not.
-fn grows(state: &State, request: &KvRequest) -> bool {
+fn grows(state: &StoreState, request: &KvRequest) -> bool {
     let grows = |set: &SetRequest| {
         let before = state.key_bytes(&set.key);
         before.is_none_or(|before| set.key.len() + set.value.len() >= before)
@@ -391,11 +398,11 @@ pub(super) fn on_disk(reply: Reply) -> CallReply {
     CallReply { reply, durability: Some(Durability::Fsync) }
 }
 
-fn resolve(stream: StreamRef, before: &[Answer]) -> Result<Handle, StoreError> {
+fn resolve(stream: StreamRef, before: &[TaskAnswer]) -> Result<WatcherHandle, StoreError> {
     match stream {
         StreamRef::Open(handle) => Ok(handle),
         StreamRef::OpenedBy(index) => match before.get(index) {
-            Some(Answer::Now(Ok(Done::StreamOpened(handle)))) => Ok(*handle),
+            Some(TaskAnswer::Now(Ok(Done::StreamOpened(handle)))) => Ok(*handle),
             _ => Err(StoreError::WatchNotFound(0)),
         },
     }

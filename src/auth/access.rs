@@ -54,7 +54,7 @@ impl fmt::Display for Action {
 
 /// A missing grant that a request needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Need {
+pub(crate) enum Denied {
     /// This action on the requested name.
     On(Action),
     /// Either of the two actions.
@@ -63,12 +63,12 @@ pub(crate) enum Need {
 }
 
 /// Returns the same error for every name, whether anything exists under it or not.
-impl From<Need> for Error {
-    fn from(need: Need) -> Self {
+impl From<Denied> for Error {
+    fn from(need: Denied) -> Self {
         let what = match need {
-            Need::On(action) => format!("`{action}` on it"),
-            Need::PushOrWork => "`push` or `work` on it".to_owned(),
-            Need::Admin => "`admin`".to_owned(),
+            Denied::On(action) => format!("`{action}` on it"),
+            Denied::PushOrWork => "`push` or `work` on it".to_owned(),
+            Denied::Admin => "`admin`".to_owned(),
         };
         let message =
             format!("not permitted: no role of the user grants {what}; nothing was changed");

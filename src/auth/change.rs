@@ -1,12 +1,12 @@
-//! The changes between two versions of a [`Book`], for the audit log.
+//! The changes between two versions of a [`UserStore`], for the audit log.
 
 use std::collections::BTreeMap;
 
-use super::{Book, User};
+use super::{User, UserStore};
 
 /// One change: the act, and its object.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Change {
+pub(super) struct UserChange {
     /// The act, as in `user added`.
     pub(super) act: &'static str,
     /// The name of the user or the role.
@@ -14,7 +14,7 @@ pub(super) struct Change {
 }
 
 /// Returns every change, in order of names.
-pub(super) fn changes(before: &Book, after: &Book) -> Vec<Change> {
+pub(super) fn changes(before: &UserStore, after: &UserStore) -> Vec<UserChange> {
     let mut changes = Vec::new();
     compare(&before.roles, &after.roles, "role added", "role removed", &mut changes, |_, _| {
         vec!["role changed"]
@@ -28,10 +28,10 @@ fn compare<T: PartialEq>(
     after: &BTreeMap<String, T>,
     added: &'static str,
     removed: &'static str,
-    changes: &mut Vec<Change>,
+    changes: &mut Vec<UserChange>,
     differ: impl Fn(&T, &T) -> Vec<&'static str>,
 ) {
-    let mut note = |act, name: &String| changes.push(Change { act, name: name.clone() });
+    let mut note = |act, name: &String| changes.push(UserChange { act, name: name.clone() });
     for name in before.keys().filter(|name| !after.contains_key(*name)) {
         note(removed, name);
     }
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn a8_each_change_is_told_by_name() {
-        let mut before = Book::new();
+        let mut before = UserStore::new();
         before.add_role("app").unwrap();
         before.add_role("old").unwrap();
         for user in ["alice", "bob", "carol"] {

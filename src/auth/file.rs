@@ -5,8 +5,8 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::Book;
-use super::book::over;
+use super::UserStore;
+use super::user_store::over;
 use crate::config::AuthConfig;
 use crate::error::{Error, ErrorCode};
 use crate::secret_file;
@@ -28,14 +28,14 @@ const SETTLED_AFTER: Duration = Duration::from_secs(2);
 
 /// Distinguishes a file from its earlier versions.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(super) struct FileStamp {
     /// The time of the last write, or change of owner or mode.
     changed: Option<SystemTime>,
     bytes: u64,
     inode: u64,
 }
 
-impl Stamp {
+impl FileStamp {
     #[cfg(unix)]
     fn of(metadata: &Metadata) -> Self {
         use std::os::unix::fs::MetadataExt;
@@ -63,12 +63,12 @@ impl Stamp {
 
 /// The result of opening the file once.
 #[derive(Debug)]
-pub(super) struct Reading {
+pub(super) struct FileReading {
     /// Taken before the read; `None` if the file could not be opened.
-    pub(super) stamp: Option<Stamp>,
+    pub(super) stamp: Option<FileStamp>,
     /// True if the stamp distinguishes this file from any later version.
     pub(super) settled: bool,
-    pub(super) book: Result<Book, Error>,
+    pub(super) store: Result<UserStore, Error>,
 }
 
 impl AuthFile {
@@ -88,28 +88,28 @@ impl AuthFile {
     ///
     /// `InvalidArgument`: the file is missing, unreadable, readable by others, or malformed; the
     /// message names the file and the line.
-    pub fn read(&self, config: &AuthConfig) -> Result<Book, Error> {
-        self.read_stamped(config).book
+    pub fn read(&self, config: &AuthConfig) -> Result<UserStore, Error> {
+        self.read_stamped(config).store
     }
 
     /// Reads the file, with a stamp that distinguishes it from versions written during the read.
-    pub(super) fn read_stamped(&self, config: &AuthConfig) -> Reading {
+    pub(super) fn read_stamped(&self, config: &AuthConfig) -> FileReading {
         let opened = File::open(&self.path).and_then(|file| Ok((file.metadata()?, file)));
         match opened {
             Ok((metadata, file)) => {
-                let stamp = Stamp::of(&metadata);
+                let stamp = FileStamp::of(&metadata);
                 let settled = stamp.is_settled();
-                let book = self.check_mode(&metadata).and_then(|()| self.parse(file, config));
-                Reading { stamp: Some(stamp), settled, book }
+                let store = self.check_mode(&metadata).and_then(|()| self.parse(file, config));
+                FileReading { stamp: Some(stamp), settled, store }
             }
             Err(error) => {
-                let book = Err(self.refuse(error.to_string()));
-                Reading { stamp: None, settled: false, book }
+                let store = Err(self.refuse(error.to_string()));
+                FileReading { stamp: None, settled: false, store }
             }
         }
     }
 
-    fn parse(&self, file: File, config: &AuthConfig) -> Result<Book, Error> {
+    fn parse(&self, file: File, config: &AuthConfig) -> Result<UserStore, Error> {
         let max = config.file_bytes_max;
         let mut text = String::new();
         file.take(max as u64 + 1)
@@ -118,12 +118,12 @@ impl AuthFile {
         if text.len() > max {
             return Err(self.too_long("it is", max));
         }
-        Book::from_toml(&text, config).map_err(|error| self.refuse_by(error))
+        UserStore::from_toml(&text, config).map_err(|error| self.refuse_by(error))
     }
 
     /// Returns the stamp without reading the file; `None` if the file does not exist.
-    pub(super) fn stamp(&self) -> Option<Stamp> {
-        std::fs::metadata(&self.path).ok().map(|metadata| Stamp::of(&metadata))
+    pub(super) fn stamp(&self) -> Option<FileStamp> {
+        std::fs::metadata(&self.path).ok().map(|metadata| FileStamp::of(&metadata))
     }
 
     /// Changes the content, which is empty if the file does not exist; concurrent changes happen
@@ -136,16 +136,16 @@ impl AuthFile {
     pub fn update<T>(
         &self,
         config: &AuthConfig,
-        change: impl FnOnce(&mut Book) -> Result<T, Error>,
+        change: impl FnOnce(&mut UserStore) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let file = self.real()?;
         let io = |error: io::Error| file.refuse(error.to_string());
         let _lock = file.lock().map_err(io)?;
         let old = std::fs::metadata(&file.path).ok();
-        let mut book = if old.is_some() { file.read(config)? } else { Book::new() };
-        let changed = change(&mut book)?;
-        book.check(config).map_err(|error| self.refuse_by(error))?;
-        let text = book.to_toml();
+        let mut store = if old.is_some() { file.read(config)? } else { UserStore::new() };
+        let changed = change(&mut store)?;
+        store.check(config).map_err(|error| self.refuse_by(error))?;
+        let text = store.to_toml();
         if text.len() > config.file_bytes_max {
             return Err(self.too_long("it would be", config.file_bytes_max));
         }

@@ -1,13 +1,13 @@
-//! The text form of a [`Book`]: TOML, version 1.
+//! The text form of a [`UserStore`]: TOML, version 1.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::book::{Token, invalid};
 use super::password::PasswordHash;
 use super::token::{hex, unhex};
-use super::{Action, Book, Pattern, Role, User};
+use super::user_store::{Token, invalid};
+use super::{Action, Pattern, Role, User, UserStore};
 use crate::config::AuthConfig;
 use crate::error::Error;
 
@@ -26,7 +26,7 @@ struct Versioned {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Text {
+struct UserFileText {
     version: u32,
     #[serde(default)]
     roles: BTreeMap<String, RoleText>,
@@ -89,7 +89,7 @@ impl RoleText {
     }
 }
 
-pub(super) fn read(text: &str, config: &AuthConfig) -> Result<Book, Error> {
+pub(super) fn read(text: &str, config: &AuthConfig) -> Result<UserStore, Error> {
     let Versioned { version } = parse(text).map_err(invalid)?;
     if version != VERSION {
         return Err(invalid(format!(
@@ -97,7 +97,7 @@ pub(super) fn read(text: &str, config: &AuthConfig) -> Result<Book, Error> {
              of Wakeful wrote it"
         )));
     }
-    let Text { roles, users, .. } = parse(text).map_err(invalid)?;
+    let UserFileText { roles, users, .. } = parse(text).map_err(invalid)?;
     let roles = roles.into_iter().map(|(name, role)| Ok((name, read_role(role)?)));
     let roles = roles.collect::<Result<_, String>>().map_err(invalid)?;
     let users = users.into_iter().map(|(name, user)| {
@@ -107,7 +107,7 @@ pub(super) fn read(text: &str, config: &AuthConfig) -> Result<Book, Error> {
         })?;
         Ok((name, user))
     });
-    Ok(Book { roles, users: users.collect::<Result<_, Error>>()? })
+    Ok(UserStore { roles, users: users.collect::<Result<_, Error>>()? })
 }
 
 /// Parses the text. The message names the line but does not show it, because it may hold a hash.
@@ -140,10 +140,10 @@ fn read_user(text: UserText, config: &AuthConfig) -> Result<User, Error> {
     Ok(User { password, roles: BTreeSet::from_iter(text.roles), tokens })
 }
 
-pub(super) fn write(book: &Book) -> String {
-    let roles = book.roles.iter().map(|(name, role)| (name.clone(), write_role(role)));
-    let users = book.users.iter().map(|(name, user)| (name.clone(), write_user(user)));
-    let text = Text { version: VERSION, roles: roles.collect(), users: users.collect() };
+pub(super) fn write(store: &UserStore) -> String {
+    let roles = store.roles.iter().map(|(name, role)| (name.clone(), write_role(role)));
+    let users = store.users.iter().map(|(name, user)| (name.clone(), write_user(user)));
+    let text = UserFileText { version: VERSION, roles: roles.collect(), users: users.collect() };
     // Infallible: it holds only maps of text, with text as keys.
     let body = toml::to_string_pretty(&text).unwrap_or_default();
     format!("{HEAD}{body}")

@@ -1,4 +1,4 @@
-//! [`Origin`]: the origin of logins.
+//! [`LoginOrigin`]: the origin of logins.
 
 use std::net::IpAddr;
 
@@ -9,7 +9,7 @@ use crate::session::Peer;
 
 /// The origin of logins whose failures count together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Origin {
+pub(super) enum LoginOrigin {
     /// An address; for IPv6 its /64 network, since a host usually has all of it.
     Addr(IpAddr),
     /// Logins behind a link that claim the same user: only the relay knows their addresses, and one
@@ -18,7 +18,7 @@ pub(super) enum Origin {
     Link(u64),
 }
 
-impl Origin {
+impl LoginOrigin {
     /// Returns the origin of a login that claims to be `user`, or shows a token; `None` for this
     /// process.
     pub(super) fn new(peer: &Peer, user: Option<&str>, hasher: &RandomState) -> Option<Self> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use argon2::password_hash::phc::PasswordHash as Phc;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 
-use super::book::{invalid, over};
+use super::user_store::{invalid, over};
 use crate::config::AuthConfig;
 use crate::error::Error;
 

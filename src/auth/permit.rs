@@ -4,14 +4,14 @@
 //! its number, a job by its id), it is judged here as far as possible, and by the actors that know
 //! the rest, with the same [`Access`].
 
-use super::{Access, Action, Need};
+use super::{Access, Action, Denied};
 use crate::model::facts::Class;
 use crate::model::{
     Compare, DeleteRequest, JobRef, JobRequest, KeyRange, KvRequest, RangeRequest, Request,
     SetRequest, StoreRequest, TxnOp, TxnRequest, WaitRequest, WatchFrom, WatchRequest,
 };
 
-type Permit = Result<(), Need>;
+type Decision = Result<(), Denied>;
 
 /// Returns true if a watch begins with the existing keys.
 pub(crate) fn reads(watch: &WatchRequest) -> bool {
@@ -20,7 +20,7 @@ pub(crate) fn reads(watch: &WatchRequest) -> bool {
 
 impl Access {
     /// Checks whether a request is permitted, as far as its content names its objects.
-    pub(crate) fn permits(&self, request: &Request) -> Permit {
+    pub(crate) fn permits(&self, request: &Request) -> Decision {
         match request {
             Request::Store(request) => self.permits_store(request),
             Request::Job(request) => self.permits_job(request),
@@ -34,14 +34,14 @@ impl Access {
     }
 
     /// Checks whether a request to the store is permitted.
-    pub(crate) fn permits_store(&self, request: &StoreRequest) -> Permit {
+    pub(crate) fn permits_store(&self, request: &StoreRequest) -> Decision {
         match request {
             StoreRequest::Kv(request) => self.permits_kv(request),
             StoreRequest::Hub(_) | StoreRequest::Files(_) => self.needs_admin(),
         }
     }
 
-    fn permits_kv(&self, request: &KvRequest) -> Permit {
+    fn permits_kv(&self, request: &KvRequest) -> Decision {
         if request.facts().class == Class::Admin {
             return self.needs_admin();
         }
@@ -65,64 +65,64 @@ impl Access {
     }
 
     /// Checks whether a wait is permitted.
-    pub(crate) fn permits_wait(&self, wait: &WaitRequest) -> Permit {
+    pub(crate) fn permits_wait(&self, wait: &WaitRequest) -> Decision {
         self.permits_interest(&wait.range, false)
     }
 
     /// Checks whether a watch is permitted.
-    pub(crate) fn permits_watch(&self, watch: &WatchRequest) -> Permit {
+    pub(crate) fn permits_watch(&self, watch: &WatchRequest) -> Decision {
         self.permits_interest(&watch.range, reads(watch))
     }
 
     /// Checks whether keys may be awaited; `reads` adds the permission to read existing keys.
-    pub(crate) fn permits_interest(&self, range: &KeyRange, reads: bool) -> Permit {
+    pub(crate) fn permits_interest(&self, range: &KeyRange, reads: bool) -> Decision {
         self.needs(Action::Watch, self.covers(Action::Watch, range))?;
         self.needs(Action::Read, !reads || self.covers(Action::Read, range))
     }
 
     /// Checks whether a call of a method, `SERVICE.METHOD`, is permitted.
-    pub(crate) fn permits_call(&self, method: &str) -> Permit {
+    pub(crate) fn permits_call(&self, method: &str) -> Decision {
         let service = method.rsplit_once('.').map_or("", |(service, _)| service);
         self.needs(Action::Call, self.has(Action::Call, service.as_bytes()))
     }
 
     /// Checks whether a link under this name is permitted.
-    pub(crate) fn permits_dial(&self, name: &str) -> Permit {
+    pub(crate) fn permits_dial(&self, name: &str) -> Decision {
         self.needs(Action::Dial, self.has(Action::Dial, name.as_bytes()))
     }
 
     /// Checks whether a stream without watches is permitted.
-    pub(crate) fn permits_stream(&self) -> Permit {
+    pub(crate) fn permits_stream(&self) -> Decision {
         self.needs(Action::Watch, self.has_any(Action::Watch))
     }
 
-    fn needs(&self, action: Action, has: bool) -> Permit {
-        if has { Ok(()) } else { Err(Need::On(action)) }
+    fn needs(&self, action: Action, has: bool) -> Decision {
+        if has { Ok(()) } else { Err(Denied::On(action)) }
     }
 
-    fn needs_admin(&self) -> Permit {
-        if self.is_admin() { Ok(()) } else { Err(Need::Admin) }
+    fn needs_admin(&self) -> Decision {
+        if self.is_admin() { Ok(()) } else { Err(Denied::Admin) }
     }
 
     /// A reply with the previous value, or with whether the value differs, needs `read`.
-    fn permits_set(&self, set: &SetRequest) -> Permit {
+    fn permits_set(&self, set: &SetRequest) -> Decision {
         self.needs(Action::Write, self.has(Action::Write, &set.key))?;
         let reads = set.return_previous || set.only_if_changed;
         self.needs(Action::Read, !reads || self.has(Action::Read, &set.key))
     }
 
-    fn permits_range(&self, range: &RangeRequest) -> Permit {
+    fn permits_range(&self, range: &RangeRequest) -> Decision {
         self.needs(Action::Read, self.covers(Action::Read, &range.range))
     }
 
-    fn permits_delete(&self, delete: &DeleteRequest) -> Permit {
+    fn permits_delete(&self, delete: &DeleteRequest) -> Decision {
         self.needs(Action::Write, self.covers(Action::Write, &delete.range))?;
         let reads = delete.return_previous;
         self.needs(Action::Read, !reads || self.covers(Action::Read, &delete.range))
     }
 
     /// Checks both lists: the reply reveals the result of the comparison.
-    fn permits_txn(&self, txn: &TxnRequest) -> Permit {
+    fn permits_txn(&self, txn: &TxnRequest) -> Decision {
         let reads =
             |compare: &Compare| self.needs(Action::Read, self.covers(Action::Read, &compare.range));
         txn.compares.iter().try_for_each(reads)?;
@@ -135,7 +135,7 @@ impl Access {
     }
 
     /// Checks whether a request to the queue is permitted.
-    pub(crate) fn permits_job(&self, request: &JobRequest) -> Permit {
+    pub(crate) fn permits_job(&self, request: &JobRequest) -> Decision {
         match request {
             JobRequest::Push { jobs, .. } => jobs
                 .iter()
@@ -171,8 +171,8 @@ impl Access {
         }
     }
 
-    fn needs_sight(&self, has: bool) -> Permit {
-        if has { Ok(()) } else { Err(Need::PushOrWork) }
+    fn needs_sight(&self, has: bool) -> Decision {
+        if has { Ok(()) } else { Err(Denied::PushOrWork) }
     }
 
     fn has_any_topic(&self) -> bool {

@@ -8,13 +8,13 @@ use std::thread::{self, JoinHandle};
 
 use parking_lot::Mutex;
 
-type Job = Box<dyn FnOnce() + Send>;
+type PoolTask = Box<dyn FnOnce() + Send>;
 
 /// A fixed number of threads with a bounded queue. The threads end with the pool.
 #[derive(Debug)]
 pub(super) struct Pool {
     /// `None` once closed.
-    queue: Mutex<Option<SyncSender<Job>>>,
+    queue: Mutex<Option<SyncSender<PoolTask>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -57,7 +57,7 @@ impl Pool {
     }
 }
 
-fn work(jobs: &Mutex<Receiver<Job>>) {
+fn work(jobs: &Mutex<Receiver<PoolTask>>) {
     loop {
         let job = jobs.lock().recv();
         let Ok(job) = job else { return };
@@ -73,7 +73,7 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(20);
+    const TIMEOUT: Duration = Duration::from_secs(20);
 
     #[test]
     fn a4_what_the_pool_has_no_room_for_is_refused_and_a_panic_ends_no_thread() {
@@ -85,7 +85,7 @@ mod tests {
             gone.recv().unwrap();
         })
         .unwrap();
-        begins.recv_timeout(PATIENCE).unwrap();
+        begins.recv_timeout(TIMEOUT).unwrap();
         let (done, all_done) = channel();
         let panics = done.clone();
         pool.run(move || {
@@ -96,7 +96,7 @@ mod tests {
         pool.run(move || done.send(7).unwrap()).unwrap();
         assert_eq!(pool.run(|| {}), Err(Refused::Full));
         go.send(()).unwrap();
-        assert_eq!(all_done.recv_timeout(PATIENCE), Ok(7));
+        assert_eq!(all_done.recv_timeout(TIMEOUT), Ok(7));
         pool.close();
         assert_eq!(pool.run(|| {}), Err(Refused::Closed));
     }

@@ -35,7 +35,7 @@ impl NewToken {
         Self { id, text: format!("{PREFIX}{}_{}", hex(&id), hex(&secret)) }
     }
 
-    /// Returns the id, which [`Book::tokens`](super::Book::user) lists and by which the token is
+    /// Returns the id, which [`UserStore::tokens`](super::UserStore::user) lists and by which the token is
     /// revoked.
     pub fn id(&self) -> String {
         hex(&self.id)

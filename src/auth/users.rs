@@ -7,7 +7,7 @@ use crate::environment::RandomState;
 
 use super::password::PasswordHash;
 use super::token::{self, TokenHash, TokenId};
-use super::{Access, Book};
+use super::{Access, UserStore};
 
 /// A user who can log in.
 #[derive(Debug)]
@@ -34,18 +34,18 @@ pub(super) struct Users {
 }
 
 impl Users {
-    /// Indexes a book. `decoy` is checked for unknown users if no user has a password.
-    pub(super) fn new(book: &Book, decoy: &PasswordHash) -> Self {
+    /// Indexes a user store. `decoy` is checked for unknown users if no user has a password.
+    pub(super) fn new(store: &UserStore, decoy: &PasswordHash) -> Self {
         let mut users = Self {
             accounts: HashMap::default(),
             tokens: HashMap::default(),
             passwords: Vec::new(),
         };
-        for (name, user) in &book.users {
+        for (name, user) in &store.users {
             let account = Arc::new(Account {
                 name: name.clone(),
                 password: user.password.clone(),
-                access: Arc::new(book.access(user)),
+                access: Arc::new(store.access(user)),
             });
             for (id, token) in &user.tokens {
                 users.tokens.insert(*id, (token.hash, Arc::clone(&account)));

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::failure::{Exit, Failure};
 use super::output::{Output, notice};
 use super::part_file::{self, PartFile};
-use super::progress::Progress;
+use super::progress::ProgressLine;
 use crate::journal::{self, Contents, RealDisk};
 use crate::{Error, ErrorCode, Operations, SnapshotReply};
 
@@ -41,7 +41,7 @@ pub(crate) struct BackupArgs {
 }
 
 /// Maximum time for a snapshot.
-pub(super) const PATIENCE: Duration = Duration::from_secs(3600);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// Maximum number of attempts: the server may replace the snapshot with a newer one during the
 /// download.
@@ -67,7 +67,7 @@ impl BackupArgs {
             part_file::check(&self.file, self.force)?;
             PartFile::beside(&self.file)?
         };
-        let mut progress = Progress::new(out);
+        let mut progress = ProgressLine::new(out);
         let snapshot = fetch(store, &mut part, &mut progress).await?;
         progress.show("checking the download");
         let contents = check(part.path()).await?;
@@ -87,7 +87,7 @@ impl BackupArgs {
 async fn fetch(
     store: &impl Operations,
     part: &mut PartFile,
-    progress: &mut Progress,
+    progress: &mut ProgressLine,
 ) -> Result<SnapshotReply, Failure> {
     let mut tries = 0;
     loop {
@@ -112,7 +112,7 @@ async fn fetch_parts(
     store: &impl Operations,
     snapshot: &SnapshotReply,
     part: &mut PartFile,
-    progress: &mut Progress,
+    progress: &mut ProgressLine,
 ) -> Result<(), Failure> {
     let mut offset = 0;
     while offset < snapshot.bytes {

@@ -4,7 +4,7 @@ use super::Common;
 use super::failure::{Exit, Failure};
 use super::output::Output;
 use super::serve::ServeArgs;
-use super::settings::{Report, Source};
+use super::settings::{SettingsReport, Source};
 use crate::Config;
 
 /// The long description in `wakeful config --help`.
@@ -28,7 +28,7 @@ Examples:
 pub(super) fn run(
     args: &ServeArgs,
     common: &Common,
-    mut report: Report,
+    mut report: SettingsReport,
     out: &mut Output,
 ) -> Result<Exit, Failure> {
     let config = args.config().map_err(Failure::usage)?;

@@ -3,8 +3,8 @@
 use clap::ArgGroup;
 
 use super::argument::Selection;
-use super::asks::{self, Asks};
 use super::del_slices::{self, Slices};
+use super::durability_args::{self, DurabilityArgs};
 use super::failure::{Exit, Failure};
 use super::output::Output;
 use crate::{DeleteReply, DeleteRequest, KvRequest, Operations, Reply};
@@ -36,7 +36,7 @@ pub(crate) struct DelArgs {
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
-    asks: Asks,
+    asks: DurabilityArgs,
 }
 
 impl DelArgs {
@@ -56,7 +56,9 @@ impl DelArgs {
         let request = DeleteRequest { range: range.clone(), return_previous: previous };
         let deleted = match asks.call(store, KvRequest::Delete(request), out.json()).await {
             Ok(done) => {
-                let Reply::Delete(reply) = &done.reply else { return Err(asks::unfit().into()) };
+                let Reply::Delete(reply) = &done.reply else {
+                    return Err(durability_args::unexpected_reply().into());
+                };
                 if out.json() {
                     out.written(&done);
                 } else {

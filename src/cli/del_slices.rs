@@ -2,12 +2,12 @@
 
 use std::io::{self, IsTerminal};
 
-use super::asks::{self, Asks};
 use super::del::show_previous;
+use super::durability_args::{self, DurabilityArgs};
 use super::failure::Failure;
 use super::input;
 use super::output::{Output, notice};
-use super::progress::Progress;
+use super::progress::ProgressLine;
 use super::range;
 use crate::{
     Blob, CallReply, DeleteRequest, Details, Error, ErrorCode, KeyRange, KvRequest, Operations,
@@ -33,7 +33,7 @@ pub(super) fn would_help(error: &Error, range: &KeyRange) -> bool {
 pub(super) struct Slices<'a, S> {
     pub(super) range: KeyRange,
     pub(super) previous: bool,
-    pub(super) asks: Asks,
+    pub(super) asks: DurabilityArgs,
     pub(super) store: &'a S,
 }
 
@@ -60,7 +60,7 @@ impl<S: Operations> Slices<'_, S> {
     /// Deletes the range in order of keys and returns the number of deleted keys. Stops at the last
     /// key present at the start, since keys added behind it could keep the command running forever.
     pub(super) async fn delete(&self, out: &mut Output) -> Result<u64, Failure> {
-        let mut progress = Progress::new(out);
+        let mut progress = ProgressLine::new(out);
         let mut deleted = 0;
         if let Some(last) = self.last_key().await? {
             let total = self.count().await?;
@@ -146,7 +146,7 @@ impl<S: Operations> Slices<'_, S> {
         let done = self.asks.call(self.store, KvRequest::Delete(request), true).await?;
         match &done.reply {
             Reply::Delete(reply) => Ok((reply.deleted, done)),
-            _ => Err(asks::unfit()),
+            _ => Err(durability_args::unexpected_reply()),
         }
     }
 }

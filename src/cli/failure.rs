@@ -157,7 +157,7 @@ impl Failure {
 
     /// Writes the failure to standard error, coloured like clap's own errors: on a terminal with
     /// colours, unless NO_COLOR is set.
-    pub(crate) fn tell(&self, json: bool) {
+    pub(crate) fn print(&self, json: bool) {
         let Some(line) = self.line(json) else { return };
         let coloured = AutoStream::choice(&io::stderr()) != ColorChoice::Never;
         match line.strip_prefix("error:") {
@@ -178,11 +178,13 @@ impl Failure {
         }
         let details = match *details {
             Details::None => None,
-            Details::Limit { ref name, value } => Some(Members::Limit { limit: name, value }),
-            Details::Revisions { oldest, current } => Some(Members::Revisions { oldest, current }),
-            Details::Resume { revision } => Some(Members::Resume { resume: revision }),
+            Details::Limit { ref name, value } => Some(DetailsJson::Limit { limit: name, value }),
+            Details::Revisions { oldest, current } => {
+                Some(DetailsJson::Revisions { oldest, current })
+            }
+            Details::Resume { revision } => Some(DetailsJson::Resume { resume: revision }),
         };
-        let object = Object { error: Told { code, message, details } };
+        let object = FailureJson { error: ErrorJson { code, message, details } };
         // Infallible: the object has only string keys and no value that fails.
         serde_json::to_string(&object).ok()
     }
@@ -190,22 +192,22 @@ impl Failure {
 
 /// A failure in JSON.
 #[derive(Serialize)]
-struct Object<'a> {
-    error: Told<'a>,
+struct FailureJson<'a> {
+    error: ErrorJson<'a>,
 }
 
 #[derive(Serialize)]
-struct Told<'a> {
+struct ErrorJson<'a> {
     code: &'a str,
     message: &'a str,
     #[serde(flatten)]
-    details: Option<Members<'a>>,
+    details: Option<DetailsJson<'a>>,
 }
 
 /// The [`Details`] of an error in JSON.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Members<'a> {
+enum DetailsJson<'a> {
     Limit { limit: &'a str, value: u64 },
     Revisions { oldest: Revision, current: Revision },
     Resume { resume: Revision },

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::failure::{Exit, Failure};
 use super::input;
 use super::output::{Output, notice};
-use super::progress::Progress;
+use super::progress::ProgressLine;
 use crate::journal::{self, Dropped, RealDisk, Verified};
 use crate::{Config, Error};
 
@@ -42,7 +42,7 @@ Examples:
 struct RepairArgs {
     /// The file and offset that `journal verify` reports
     #[arg(long, value_name = "FILE:OFFSET", value_parser = parse_place)]
-    truncate_at: Place,
+    truncate_at: FilePosition,
     /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
@@ -53,16 +53,16 @@ struct RepairArgs {
 
 /// A position in a file.
 #[derive(Debug, Clone)]
-struct Place {
+struct FilePosition {
     file: String,
     offset: u64,
 }
 
-fn parse_place(text: &str) -> Result<Place, String> {
+fn parse_place(text: &str) -> Result<FilePosition, String> {
     let parsed = text.rsplit_once(':').and_then(|(file, offset)| {
         // A path, as `journal verify` prints it, is accepted as well as a name.
         let file = Path::new(file).file_name()?.to_str()?.to_owned();
-        Some(Place { file, offset: offset.parse().ok()? })
+        Some(FilePosition { file, offset: offset.parse().ok()? })
     });
     parsed.ok_or_else(|| "write FILE:OFFSET, as in 0000000000000007.log:81920".to_owned())
 }
@@ -94,7 +94,7 @@ impl JournalArgs {
 
 impl RepairArgs {
     fn run(self, out: &mut Output) -> Result<Exit, Failure> {
-        let Self { truncate_at: Place { file, offset }, yes, data_dir } = self;
+        let Self { truncate_at: FilePosition { file, offset }, yes, data_dir } = self;
         let repair =
             journal::plan_repair(&RealDisk, &data_dir, &file, offset).map_err(Error::from)?;
         let Dropped { last, records, bytes, segments } = repair.dropped();
@@ -124,7 +124,7 @@ impl RepairArgs {
 impl VerifyArgs {
     fn run(self, out: &mut Output) -> Result<Exit, Failure> {
         let Self { data_dir } = self;
-        let mut progress = Progress::new(out);
+        let mut progress = ProgressLine::new(out);
         let verified = journal::verify(&RealDisk, &data_dir, &mut |seq, _| {
             progress.show(format_args!("checked up to record {seq}"));
             Ok(())

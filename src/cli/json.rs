@@ -9,7 +9,7 @@ use crate::{Blob, Durability, Revision};
 
 /// An item of a list, with the revision at which the list was read.
 #[derive(Debug, Serialize)]
-pub(crate) struct At<T> {
+pub(crate) struct ReadItem<T> {
     pub(crate) revision: Revision,
     #[serde(flatten)]
     pub(crate) item: T,
@@ -17,7 +17,7 @@ pub(crate) struct At<T> {
 
 /// An item of the reply to a write, with the durability of the write; null if it is in memory only.
 #[derive(Debug, Serialize)]
-pub(crate) struct Written<T> {
+pub(crate) struct WrittenItem<T> {
     #[serde(flatten)]
     pub(crate) item: T,
     pub(crate) durability: Option<Durability>,

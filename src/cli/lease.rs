@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::argument::parse_duration;
-use super::asks::{self, Asks};
+use super::durability_args::{self, DurabilityArgs};
 use super::failure::{Exit, Failure};
-use super::json::At;
+use super::json::ReadItem;
 use super::output::{Output, notice};
 use crate::{Blob, KvRequest, LeaseGrantRequest, LeaseId, LeaseReply, Operations, Reply, duration};
 
@@ -21,11 +21,11 @@ Examples:
   wakeful lease revoke $ID                 ends it now, and deletes its keys")]
 pub(crate) struct LeaseArgs {
     #[command(subcommand)]
-    action: Action,
+    action: LeaseCommand,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Action {
+enum LeaseCommand {
     /// Grant a lease and print its id
     #[command(after_help = "\
 Examples:
@@ -39,7 +39,7 @@ Examples:
         #[arg(long, value_name = "ID", default_value_t = 0, hide_default_value = true)]
         id: LeaseId,
         #[command(flatten)]
-        asks: Asks,
+        asks: DurabilityArgs,
     },
     /// Renew a lease repeatedly, until Ctrl-C
     ///
@@ -69,7 +69,7 @@ Example:
         #[arg(value_name = "ID")]
         id: LeaseId,
         #[command(flatten)]
-        asks: Asks,
+        asks: DurabilityArgs,
     },
     /// Print the remaining time of a lease
     ///
@@ -97,7 +97,7 @@ Example:
 impl LeaseArgs {
     /// Returns true if Ctrl-C is the usual end, not an interruption.
     pub(crate) fn endless(&self) -> bool {
-        matches!(self.action, Action::KeepAlive { once: false, .. })
+        matches!(self.action, LeaseCommand::KeepAlive { once: false, .. })
     }
 
     pub(crate) async fn run(
@@ -106,14 +106,14 @@ impl LeaseArgs {
         out: &mut Output,
     ) -> Result<Exit, Failure> {
         match self.action {
-            Action::Grant { ttl, id, asks } => grant(id, ttl, asks, store, out).await?,
-            Action::KeepAlive { id, once: true } => {
+            LeaseCommand::Grant { ttl, id, asks } => grant(id, ttl, asks, store, out).await?,
+            LeaseCommand::KeepAlive { id, once: true } => {
                 renewed(store.lease_keep_alive(id).await?, out).await?;
             }
-            Action::KeepAlive { id, once: false } => keep_alive(id, store, out).await?,
-            Action::Revoke { id, asks } => revoke(id, asks, store, out).await?,
-            Action::Ttl { id, keys } => ttl(id, keys, store, out).await?,
-            Action::List => list(store, out).await?,
+            LeaseCommand::KeepAlive { id, once: false } => keep_alive(id, store, out).await?,
+            LeaseCommand::Revoke { id, asks } => revoke(id, asks, store, out).await?,
+            LeaseCommand::Ttl { id, keys } => ttl(id, keys, store, out).await?,
+            LeaseCommand::List => list(store, out).await?,
         }
         Ok(Exit::Done)
     }
@@ -122,13 +122,15 @@ impl LeaseArgs {
 async fn grant(
     id: LeaseId,
     ttl: Duration,
-    asks: Asks,
+    asks: DurabilityArgs,
     store: &impl Operations,
     out: &mut Output,
 ) -> Result<(), Failure> {
     let request = KvRequest::LeaseGrant(LeaseGrantRequest { id, ttl });
     let done = asks.call(store, request, out.json()).await?;
-    let Reply::LeaseGrant(reply) = &done.reply else { return Err(asks::unfit().into()) };
+    let Reply::LeaseGrant(reply) = &done.reply else {
+        return Err(durability_args::unexpected_reply().into());
+    };
     if out.json() {
         out.written(&done);
     } else {
@@ -139,12 +141,14 @@ async fn grant(
 
 async fn revoke(
     id: LeaseId,
-    asks: Asks,
+    asks: DurabilityArgs,
     store: &impl Operations,
     out: &mut Output,
 ) -> Result<(), Failure> {
     let done = asks.call(store, KvRequest::LeaseRevoke(id), out.json()).await?;
-    let Reply::LeaseRevoke(reply) = &done.reply else { return Err(asks::unfit().into()) };
+    let Reply::LeaseRevoke(reply) = &done.reply else {
+        return Err(durability_args::unexpected_reply().into());
+    };
     if out.json() {
         out.written(&done);
     } else {
@@ -233,7 +237,10 @@ async fn list(store: &impl Operations, out: &mut Output) -> Result<(), Failure> 
         let page = store.lease_list(after, 0).await?;
         for id in &page.leases {
             if out.json() {
-                out.object(&At { revision: page.revision, item: Id { id: id.to_string() } });
+                out.object(&ReadItem {
+                    revision: page.revision,
+                    item: ListedLease { id: id.to_string() },
+                });
             } else {
                 out.line(id);
             }
@@ -248,6 +255,6 @@ async fn list(store: &impl Operations, out: &mut Output) -> Result<(), Failure> 
 
 /// A lease in a list: its id as text, as everywhere in JSON.
 #[derive(Serialize)]
-struct Id {
+struct ListedLease {
     id: String,
 }

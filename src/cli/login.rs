@@ -47,12 +47,12 @@ pub(super) struct LoginArgs {
     )]
     token: Option<PathBuf>,
     #[arg(skip)]
-    typed: Typed,
+    typed: LoginFlags,
 }
 
 /// The options given on the command line.
 #[derive(Debug, Clone, Copy, Default)]
-struct Typed {
+struct LoginFlags {
     user: bool,
     password_file: bool,
     token: bool,
@@ -62,7 +62,7 @@ impl LoginArgs {
     /// Records which options `matches` has from the command line.
     pub(super) fn note(&mut self, matches: &ArgMatches) {
         let typed = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
-        self.typed = Typed {
+        self.typed = LoginFlags {
             user: typed("login_user"),
             password_file: typed("password_file"),
             token: typed("login_token"),

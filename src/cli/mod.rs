@@ -4,7 +4,6 @@
 //! module knows that it is a [`Client`].
 
 mod argument;
-mod asks;
 mod backup;
 mod bench;
 mod call;
@@ -14,6 +13,7 @@ mod config;
 mod del;
 mod del_slices;
 mod descriptors;
+mod durability_args;
 mod failure;
 mod get;
 mod help;
@@ -67,8 +67,8 @@ use crate::{Client, Error, ErrorCode};
 use argument::parse_duration;
 use failure::{EXIT_CODES, Exit, Failure};
 use output::{Output, notice};
-use settings::Report;
-use signal::{Ends, Signals};
+use settings::SettingsReport;
+use signal::{EndCauses, Signals};
 
 /// Default address of a server.
 const DEFAULT_ADDR: &str = "127.0.0.1:7117";
@@ -192,24 +192,24 @@ fn run_to_end(given: Vec<OsString>) -> ExitCode {
     };
     let json = read.cli.common.json;
     let exit = read.cli.run(given, read.report).unwrap_or_else(|failure| {
-        failure.tell(json);
+        failure.print(json);
         failure.exit()
     });
     ExitCode::from(exit.code())
 }
 
 /// A parsed command line.
-struct Read {
+struct ParsedCommand {
     cli: Cli,
     /// The server's settings with their sources, if the command is about a server.
-    report: Option<Report>,
+    report: Option<SettingsReport>,
 }
 
 /// The reason why a command line was not accepted.
-enum Refusal {
+enum UsageError {
     /// Also a request for help.
     Clap(clap::Error),
-    Told(Failure),
+    Failure(Failure),
 }
 
 /// Returns the whole command line definition.
@@ -217,50 +217,50 @@ fn command() -> clap::Command {
     help::hide_unused(settings::with_environment(Cli::command()))
 }
 
-fn read(given: &[OsString]) -> Result<Read, Refusal> {
+fn read(given: &[OsString]) -> Result<ParsedCommand, UsageError> {
     let mut command = command();
-    let resolved = settings::resolve(&command, given).map_err(Refusal::Told)?;
+    let resolved = settings::resolve(&command, given).map_err(UsageError::Failure)?;
     let matches = command.clone().try_get_matches_from(&resolved.arguments);
     let matches = matches.map_err(|error| match &resolved.file {
         Some(file) if error.use_stderr() => {
-            let (said, file) = (settings::said(&error), file.display());
-            Refusal::Told(Failure::usage(format!(
+            let (said, file) = (settings::first_paragraph(&error), file.display());
+            UsageError::Failure(Failure::usage(format!(
                 "with the settings of {file}: {said}; see --help"
             )))
         }
-        _ => Refusal::Clap(error),
+        _ => UsageError::Clap(error),
     })?;
     let mut cli = Cli::from_arg_matches(&matches)
-        .map_err(|error| Refusal::Clap(error.format(&mut command)))?;
+        .map_err(|error| UsageError::Clap(error.format(&mut command)))?;
     cli.common.login.note(&matches);
     let report = match (&cli.command, matches.subcommand()) {
         (Command::Serve(_) | Command::Config(_), Some((_, matches))) => {
-            Some(Report::new(&command, matches, resolved))
+            Some(SettingsReport::new(&command, matches, resolved))
         }
         _ => None,
     };
-    Ok(Read { cli, report })
+    Ok(ParsedCommand { cli, report })
 }
 
 /// Parses the command line of a server again, with the present content of its file.
-fn read_serve(given: &[OsString]) -> Result<(serve::ServeArgs, Report), String> {
-    match read(given).map(|Read { cli, report }| (cli.command, cli.common, report)) {
+fn read_serve(given: &[OsString]) -> Result<(serve::ServeArgs, SettingsReport), String> {
+    match read(given).map(|ParsedCommand { cli, report }| (cli.command, cli.common, report)) {
         Ok((Command::Serve(args), common, report)) => match args.check(&common) {
             Ok(()) => Ok((args, report.unwrap_or_default())),
             Err(failure) => Err(failure.message().to_owned()),
         },
         Ok(_) => Err("this is not the command line of a server".to_owned()),
-        Err(Refusal::Clap(error)) => Err(settings::said(&error)),
-        Err(Refusal::Told(failure)) => Err(failure.message().to_owned()),
+        Err(UsageError::Clap(error)) => Err(settings::first_paragraph(&error)),
+        Err(UsageError::Failure(failure)) => Err(failure.message().to_owned()),
     }
 }
 
-impl Refusal {
+impl UsageError {
     /// Prints what is wrong with the arguments; or the text that --help or --version asked for.
     fn tell(self, json: bool) -> ExitCode {
         let (failure, exit) = match self {
             Self::Clap(error) if error.use_stderr() && json => {
-                let said = settings::said(&error);
+                let said = settings::first_paragraph(&error);
                 (Failure::usage(format!("{said}; see --help")), error.exit_code())
             }
             Self::Clap(error) => {
@@ -268,12 +268,12 @@ impl Refusal {
                 let _ = error.print();
                 return exit_code(error.exit_code());
             }
-            Self::Told(failure) => {
+            Self::Failure(failure) => {
                 let exit = failure.exit().code().into();
                 (failure, exit)
             }
         };
-        failure.tell(json);
+        failure.print(json);
         exit_code(exit)
     }
 }
@@ -284,7 +284,7 @@ fn exit_code(exit: i32) -> ExitCode {
 
 impl Cli {
     /// Runs the command; `given` is the command line it was parsed from.
-    fn run(self, given: Vec<OsString>, report: Option<Report>) -> Result<Exit, Failure> {
+    fn run(self, given: Vec<OsString>, report: Option<SettingsReport>) -> Result<Exit, Failure> {
         let mut out = Output::stdout(self.common.json);
         let out = &mut out;
         let (common, name) = (&self.common, self.command.name());
@@ -403,7 +403,7 @@ fn in_runtime(
         .build()
         .map_err(|error| Failure::io("the runtime", &error))?;
     let result = runtime.block_on(async {
-        let mut ends = Ends::new().map_err(|error| Failure::io("signals", &error))?;
+        let mut ends = EndCauses::new().map_err(|error| Failure::io("signals", &error))?;
         let signal = async {
             match on_signal {
                 OnSignal::Interruption => ends.signal().await,
@@ -460,7 +460,7 @@ impl Command {
     /// Returns the deadline of its calls, when `asked` is that of most commands.
     fn deadline(&self, asked: Duration) -> Duration {
         match self {
-            Self::Backup(_) => asked.max(backup::PATIENCE),
+            Self::Backup(_) => asked.max(backup::TIMEOUT),
             Self::Job(args) => args.deadline(asked),
             _ => asked,
         }

@@ -145,7 +145,7 @@ fn write(bytes: &[u8]) -> Result<(), Failure> {
 
 /// A failed write.
 #[derive(Debug)]
-pub(crate) struct Cut {
+pub(crate) struct WriteFailed {
     /// Number of bytes written before the failure.
     pub(crate) written: usize,
     pub(crate) error: io::Error,
@@ -153,7 +153,7 @@ pub(crate) struct Cut {
 
 /// Writes all bytes. Blocks even on a non-blocking descriptor, because another process that shares
 /// it may have made it so.
-pub(crate) fn write_all(to: impl AsFd, bytes: &[u8]) -> Result<(), Cut> {
+pub(crate) fn write_all(to: impl AsFd, bytes: &[u8]) -> Result<(), WriteFailed> {
     let mut written = 0;
     while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
         let failed = match rustix::io::write(&to, rest) {
@@ -169,7 +169,7 @@ pub(crate) fn write_all(to: impl AsFd, bytes: &[u8]) -> Result<(), Cut> {
             },
             Err(error) => error.into(),
         };
-        return Err(Cut { written, error: failed });
+        return Err(WriteFailed { written, error: failed });
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, FromArgMatches};
 
-use super::{Common, Refusal, stderr};
+use super::{Common, UsageError, stderr};
 #[cfg(feature = "tls")]
 use crate::ClientTls;
 use crate::Error;
@@ -15,7 +15,7 @@ use crate::cli::failure::{Exit, Failure};
 /// The server to talk to, and how.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Target {
+pub struct ServerTarget {
     /// Its address.
     pub addr: String,
     /// The user to log in as.
@@ -32,7 +32,7 @@ pub struct Target {
 pub fn run<A: Args>(
     command: clap::Command,
     arguments: impl IntoIterator<Item = OsString>,
-    run: impl FnOnce(A, &Target) -> Result<(), Error>,
+    run: impl FnOnce(A, &ServerTarget) -> Result<(), Error>,
 ) -> ExitCode {
     stderr::take_panics();
     let given: Vec<OsString> = arguments.into_iter().collect();
@@ -40,7 +40,7 @@ pub fn run<A: Args>(
         Ok((args, target)) => match run(args, &target).map_err(Failure::from) {
             Ok(()) => ExitCode::from(Exit::Done.code()),
             Err(failure) => {
-                failure.tell(target.json);
+                failure.print(target.json);
                 ExitCode::from(failure.exit().code())
             }
         },
@@ -55,21 +55,24 @@ pub fn write_stderr(bytes: &[u8]) {
     stderr::write(bytes);
 }
 
-fn read<A: Args>(command: clap::Command, given: &[OsString]) -> Result<(A, Target), Refusal> {
+fn read<A: Args>(
+    command: clap::Command,
+    given: &[OsString],
+) -> Result<(A, ServerTarget), UsageError> {
     let own = A::augment_args(command);
     let (about, long) = (own.get_about().cloned(), own.get_long_about().cloned());
     let mut command = Common::augment_args(own).about(about.unwrap_or_default());
     command = command.long_about(long.unwrap_or_default());
-    let matches = command.try_get_matches_from_mut(given).map_err(Refusal::Clap)?;
-    let unfit = |error: clap::Error| Refusal::Clap(error);
+    let matches = command.try_get_matches_from_mut(given).map_err(UsageError::Clap)?;
+    let unfit = |error: clap::Error| UsageError::Clap(error);
     let mut common = Common::from_arg_matches(&matches).map_err(unfit)?;
     let args = A::from_arg_matches(&matches).map_err(unfit)?;
     common.login.note(&matches);
-    crate::address::check(&common.addr).map_err(|error| Refusal::Told(error.into()))?;
-    let target = Target {
-        credentials: common.login.credentials().map_err(Refusal::Told)?,
+    crate::address::check(&common.addr).map_err(|error| UsageError::Failure(error.into()))?;
+    let target = ServerTarget {
+        credentials: common.login.credentials().map_err(UsageError::Failure)?,
         #[cfg(feature = "tls")]
-        tls: common.tls.client().map_err(|error| Refusal::Told(error.into()))?,
+        tls: common.tls.client().map_err(|error| UsageError::Failure(error.into()))?,
         json: common.json,
         addr: common.addr,
     };

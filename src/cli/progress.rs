@@ -1,4 +1,4 @@
-//! [`Progress`]: the progress of a long command, on one line of the terminal.
+//! [`ProgressLine`]: the progress of a long command, on one line of the terminal.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal};
@@ -16,12 +16,12 @@ const CLEAR: &str = "\r\x1b[K";
 /// Rewrites one line of standard error, and removes it when dropped. Writes nothing if standard
 /// error is not a terminal or `--json` was given: files and programs have no use for it.
 #[derive(Debug)]
-pub(crate) struct Progress {
+pub(crate) struct ProgressLine {
     on: bool,
     shown: Option<Instant>,
 }
 
-impl Progress {
+impl ProgressLine {
     pub(crate) fn new(out: &Output) -> Self {
         Self { on: !out.json() && io::stderr().is_terminal(), shown: None }
     }
@@ -48,7 +48,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for ProgressLine {
     fn drop(&mut self) {
         self.clear();
     }

@@ -2,9 +2,9 @@
 
 use super::argument::Selection;
 use super::failure::{Exit, Failure};
-use super::json::At;
+use super::json::ReadItem;
 use super::output::{Output, notice};
-use crate::rpc::proto::Shown;
+use crate::rpc::proto::SerializeWire;
 use crate::{Error, ErrorCode, Operations, RangeOrder, RangeReply, RangeRequest, Reply, Revision};
 
 /// Print keys and their values, in order of keys
@@ -95,7 +95,7 @@ impl RangeArgs {
             }
             for kv in reply.kvs.iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
                 if out.json() {
-                    out.object(&At { revision: request.revision, item: kv.shown() });
+                    out.object(&ReadItem { revision: request.revision, item: kv.shown() });
                 } else if self.keys_only {
                     out.line(&kv.key);
                 } else {

@@ -8,9 +8,9 @@ use serde_json::json;
 use super::failure::{Exit, Failure};
 use super::output::Output;
 use super::part_file::PartFile;
-use super::progress::{self, Progress};
+use super::progress::{self, ProgressLine};
 use crate::journal::{self, Contents, RealDisk};
-use crate::rooms::Rooms;
+use crate::replayed::ReplayedState;
 use crate::{Config, Error};
 
 /// Make a data directory from a backup
@@ -50,7 +50,7 @@ impl RestoreArgs {
     pub(crate) async fn run(self, out: &mut Output) -> Result<Exit, Failure> {
         let Self { file, data_dir } = self;
         let dir = data_dir.display().to_string();
-        let mut progress = Progress::new(out);
+        let mut progress = ProgressLine::new(out);
         let restored = if file == Path::new("-") {
             // Owned here, so that a signal removes it too.
             let spooled = spool(&mut progress).await?;
@@ -71,7 +71,7 @@ impl RestoreArgs {
 }
 
 /// Copies standard input to a file.
-async fn spool(progress: &mut Progress) -> Result<PartFile, Failure> {
+async fn spool(progress: &mut ProgressLine) -> Result<PartFile, Failure> {
     if io::stdin().is_terminal() {
         let message = "a backup is binary: name a file, or redirect standard input";
         return Err(Failure::usage(message));
@@ -98,13 +98,13 @@ async fn spool(progress: &mut Progress) -> Result<PartFile, Failure> {
 async fn restore(
     file: PathBuf,
     data_dir: PathBuf,
-    mut progress: Progress,
+    mut progress: ProgressLine,
 ) -> Result<Restored, Failure> {
     on_a_thread(move || {
         let failed = |error| Failure::io(&file.display().to_string(), &error);
         let total = std::fs::metadata(&file).map_err(failed)?.len();
         let config = Config::new();
-        let mut rooms = Rooms::new(&config, 0);
+        let mut rooms = ReplayedState::new(&config, 0);
         rooms.begin_replay();
         let mut done = 0;
         let mut replay = |_, payload: &[u8]| {

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::failure::{Exit, Failure};
 use super::output::Output;
-use super::user::book_args::BookArgs;
-use crate::auth::{Action as Granted, Book, Pattern, Role};
+use super::user::user_store_args::UserStoreArgs;
+use crate::auth::{Action as Granted, Pattern, Role, UserStore};
 
 /// Manage what users may do
 ///
@@ -29,11 +29,11 @@ Examples:
   wakeful role ls")]
 pub(crate) struct RoleArgs {
     #[command(subcommand)]
-    action: Action,
+    action: RoleCommand,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Action {
+enum RoleCommand {
     /// Add a role and its grants
     #[command(after_help = "\
 Examples:
@@ -44,7 +44,7 @@ Examples:
     #[command(after_help = "\
 Example:
   wakeful role del shop --auth users.toml")]
-    Del(DelArgs),
+    Del(RoleDelArgs),
     /// Add grants to a role
     #[command(after_help = "\
 Example:
@@ -60,7 +60,7 @@ Example:
 Examples:
   wakeful role ls --auth users.toml
   wakeful role ls --auth users.toml --json | jq 'select(.admin) | .role'")]
-    Ls(ListArgs),
+    Ls(RoleListArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -93,50 +93,50 @@ struct ChangeArgs {
     #[arg(long, value_name = "LINKS")]
     dial: Vec<Pattern>,
     #[command(flatten)]
-    book: BookArgs,
+    store: UserStoreArgs,
 }
 
 #[derive(Debug, clap::Args)]
-struct DelArgs {
+struct RoleDelArgs {
     /// The role
     #[arg(value_name = "ROLE")]
     name: String,
     #[command(flatten)]
-    book: BookArgs,
+    store: UserStoreArgs,
 }
 
 #[derive(Debug, clap::Args)]
-struct ListArgs {
+struct RoleListArgs {
     #[command(flatten)]
-    book: BookArgs,
+    store: UserStoreArgs,
 }
 
 impl RoleArgs {
     pub(crate) fn run(self, out: &mut Output) -> Result<Exit, Failure> {
         let (name, act) = match self.action {
-            Action::Add(args) => {
-                args.book.update(|book| {
-                    book.add_role(&args.name)?;
-                    args.grant(book)
+            RoleCommand::Add(args) => {
+                args.store.update(|store| {
+                    store.add_role(&args.name)?;
+                    args.grant(store)
                 })?;
                 (args.name, "added")
             }
-            Action::Grant(args) => {
+            RoleCommand::Grant(args) => {
                 args.some()?;
-                args.book.update(|book| args.grant(book))?;
+                args.store.update(|store| args.grant(store))?;
                 (args.name, "granted")
             }
-            Action::Revoke(args) => {
+            RoleCommand::Revoke(args) => {
                 args.some()?;
-                args.book.update(|book| args.revoke(book))?;
+                args.store.update(|store| args.revoke(store))?;
                 (args.name, "revoked")
             }
-            Action::Del(args) => {
-                args.book.update(|book| book.remove_role(&args.name))?;
+            RoleCommand::Del(args) => {
+                args.store.update(|store| store.remove_role(&args.name))?;
                 (args.name, "deleted")
             }
-            Action::Ls(args) => {
-                for (name, role) in args.book.read()?.roles() {
+            RoleCommand::Ls(args) => {
+                for (name, role) in args.store.read()?.roles() {
                     list(name, role, out);
                 }
                 out.flush_blocking()?;
@@ -175,20 +175,20 @@ impl ChangeArgs {
         Err(Failure::usage("no grants given: use --read KEYS, --push TOPICS, --admin; see --help"))
     }
 
-    fn grant(&self, book: &mut Book) -> Result<(), String> {
+    fn grant(&self, store: &mut UserStore) -> Result<(), String> {
         if self.admin {
-            book.set_admin(&self.name, true)?;
+            store.set_admin(&self.name, true)?;
         }
         let mut patterns = self.patterns();
-        patterns.try_for_each(|(action, on)| book.grant(&self.name, action, on.clone()).map(drop))
+        patterns.try_for_each(|(action, on)| store.grant(&self.name, action, on.clone()).map(drop))
     }
 
-    fn revoke(&self, book: &mut Book) -> Result<(), String> {
+    fn revoke(&self, store: &mut UserStore) -> Result<(), String> {
         if self.admin {
-            book.set_admin(&self.name, false)?;
+            store.set_admin(&self.name, false)?;
         }
         let mut patterns = self.patterns();
-        patterns.try_for_each(|(action, on)| book.revoke(&self.name, action, on))
+        patterns.try_for_each(|(action, on)| store.revoke(&self.name, action, on))
     }
 }
 

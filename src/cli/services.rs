@@ -3,7 +3,7 @@
 use super::failure::{Exit, Failure};
 use super::output::Output;
 use crate::Methods;
-use crate::rpc::proto::Shown;
+use crate::rpc::proto::SerializeWire;
 
 /// List the services of an application
 ///

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::argument::{bytes, parse_duration};
-use super::asks::{self, Asks};
+use super::durability_args::{self, DurabilityArgs};
 use super::failure::{Exit, Failure};
 use super::input;
 use super::output::Output;
@@ -42,7 +42,7 @@ pub(crate) struct SetArgs {
     #[arg(long)]
     previous: bool,
     #[command(flatten)]
-    asks: Asks,
+    asks: DurabilityArgs,
 }
 
 impl SetArgs {
@@ -61,7 +61,9 @@ impl SetArgs {
             return_previous: self.previous,
         };
         let done = self.asks.call(store, KvRequest::Set(request), out.json()).await?;
-        let Reply::Set(reply) = &done.reply else { return Err(asks::unfit().into()) };
+        let Reply::Set(reply) = &done.reply else {
+            return Err(durability_args::unexpected_reply().into());
+        };
         if out.json() {
             out.written(&done);
         } else {

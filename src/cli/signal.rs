@@ -46,12 +46,12 @@ impl Signals {
 
 /// The causes that end an endless command: [`Signals`], and the reader of standard output closing
 /// it.
-pub(crate) struct Ends {
+pub(crate) struct EndCauses {
     signals: Signals,
     reader_gone: Option<Pin<Box<dyn Future<Output = ()>>>>,
 }
 
-impl Ends {
+impl EndCauses {
     /// Starts to listen. Needs a tokio runtime.
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Self { signals: Signals::new()?, reader_gone: Some(Box::pin(reader_gone())) })

@@ -25,8 +25,8 @@ const FINISH_WAIT: Duration = Duration::from_secs(1);
 /// Capacity that an idle buffer keeps.
 const IDLE_BYTES_MAX: usize = 64 * 1024;
 
-static STDERR: LazyLock<Queue> = LazyLock::new(|| {
-    Queue::start(PENDING_BYTES_MAX, |bytes| output::write_all(io::stderr(), bytes))
+static STDERR: LazyLock<LogQueue> = LazyLock::new(|| {
+    LogQueue::start(PENDING_BYTES_MAX, |bytes| output::write_all(io::stderr(), bytes))
 });
 
 /// Queues whole lines for writing.
@@ -85,16 +85,16 @@ impl io::Write for LogWriter {
 }
 
 /// The queue of bytes for the writing thread.
-struct Queue(Arc<Shared>);
+struct LogQueue(Arc<LogQueueShared>);
 
-struct Shared {
-    state: Mutex<State>,
+struct LogQueueShared {
+    state: Mutex<LogQueueState>,
     /// Signals that bytes were added, or that everything is written.
     changed: Condvar,
     bytes_max: usize,
 }
 
-struct State {
+struct LogQueueState {
     pending: Vec<u8>,
     /// True while the thread writes earlier bytes.
     writing: bool,
@@ -105,12 +105,12 @@ struct State {
     report: fn(u64),
 }
 
-impl Queue {
+impl LogQueue {
     fn start(
         bytes_max: usize,
-        write: impl FnMut(&[u8]) -> Result<(), output::Cut> + Send + 'static,
+        write: impl FnMut(&[u8]) -> Result<(), output::WriteFailed> + Send + 'static,
     ) -> Self {
-        let state = State {
+        let state = LogQueueState {
             pending: Vec::new(),
             writing: false,
             dropped: 0,
@@ -121,9 +121,10 @@ impl Queue {
                 ))
             },
         };
-        let shared = Shared { state: Mutex::new(state), changed: Condvar::new(), bytes_max };
+        let shared =
+            LogQueueShared { state: Mutex::new(state), changed: Condvar::new(), bytes_max };
         let shared = Arc::new(shared);
-        let writer = Writer { shared: Arc::clone(&shared), write, torn: false };
+        let writer = LogThread { shared: Arc::clone(&shared), write, torn: false };
         // Without a thread, lines are dropped once the queue is full: nothing else avoids waiting.
         let _ = std::thread::Builder::new().name("stderr".to_owned()).spawn(|| writer.run());
         Self(shared)
@@ -151,14 +152,14 @@ impl Queue {
 }
 
 /// The thread that writes.
-struct Writer<W> {
-    shared: Arc<Shared>,
+struct LogThread<W> {
+    shared: Arc<LogQueueShared>,
     write: W,
     /// True if the last byte written is not the end of a line.
     torn: bool,
 }
 
-impl<W: FnMut(&[u8]) -> Result<(), output::Cut>> Writer<W> {
+impl<W: FnMut(&[u8]) -> Result<(), output::WriteFailed>> LogThread<W> {
     fn run(mut self) {
         let shared = Arc::clone(&self.shared);
         let mut bytes = Vec::new();
@@ -210,7 +211,7 @@ mod tests {
     use std::sync::mpsc::{Receiver, Sender, channel};
 
     use super::*;
-    use crate::patience::PATIENCE;
+    use crate::test_timeout::TEST_TIMEOUT;
 
     /// The reaction of the test's writer to a batch.
     enum Answer {
@@ -219,7 +220,7 @@ mod tests {
     }
 
     struct Slow {
-        queue: Queue,
+        queue: LogQueue,
         answers: Sender<Answer>,
         /// Each batch when it is about to be written.
         batches: Receiver<String>,
@@ -229,12 +230,13 @@ mod tests {
         fn start(bytes_max: usize) -> Self {
             let (answers, answer) = channel();
             let (seen, batches) = channel();
-            let queue = Queue::start(bytes_max, move |bytes| {
+            let queue = LogQueue::start(bytes_max, move |bytes| {
                 let _ = seen.send(String::from_utf8_lossy(bytes).into_owned());
                 match answer.recv() {
-                    Ok(Answer::Fail { written }) => {
-                        Err(output::Cut { written, error: io::ErrorKind::StorageFull.into() })
-                    }
+                    Ok(Answer::Fail { written }) => Err(output::WriteFailed {
+                        written,
+                        error: io::ErrorKind::StorageFull.into(),
+                    }),
                     _ => Ok(()),
                 }
             });
@@ -242,7 +244,7 @@ mod tests {
         }
 
         fn expect(&self, batch: &str, answer: Answer) {
-            assert_eq!(self.batches.recv_timeout(PATIENCE).unwrap(), batch);
+            assert_eq!(self.batches.recv_timeout(TEST_TIMEOUT).unwrap(), batch);
             self.answers.send(answer).unwrap();
         }
 
@@ -251,7 +253,7 @@ mod tests {
         }
 
         fn dropped(&self) -> u64 {
-            self.queue.finish(PATIENCE);
+            self.queue.finish(TEST_TIMEOUT);
             self.queue.0.state.lock().dropped
         }
     }
@@ -261,7 +263,7 @@ mod tests {
         let slow = Slow::start(8);
         slow.push("1\n");
         // The first line is being written, and never finishes.
-        assert_eq!(slow.batches.recv_timeout(PATIENCE).unwrap(), "1\n");
+        assert_eq!(slow.batches.recv_timeout(TEST_TIMEOUT).unwrap(), "1\n");
         for line in ["2\n", "3\n", "4\n", "5\n", "6\n", "7\n8\n"] {
             slow.push(line);
         }
@@ -309,7 +311,7 @@ mod tests {
         ] {
             slow.push(line);
             slow.expect(line, answer);
-            slow.queue.finish(PATIENCE);
+            slow.queue.finish(TEST_TIMEOUT);
         }
         assert_eq!(*REPORTED.lock(), [2, 3]);
     }

@@ -15,7 +15,7 @@ const GAP: usize = 2;
 
 /// The content of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ColumnKind {
     /// Names and the like, cut in the middle on a narrow terminal.
     Name,
     /// Words, never cut.
@@ -27,7 +27,7 @@ pub(crate) enum Kind {
 /// Prints pages of rows under one head. Cuts nothing if standard output is not a terminal.
 #[derive(Debug)]
 pub(crate) struct Table<const N: usize> {
-    columns: [(&'static str, Kind); N],
+    columns: [(&'static str, ColumnKind); N],
     /// The widths so far, so that the pages of a list line up.
     widths: [usize; N],
     width_max: Option<usize>,
@@ -35,7 +35,7 @@ pub(crate) struct Table<const N: usize> {
 }
 
 impl<const N: usize> Table<N> {
-    pub(crate) fn new(columns: [(&'static str, Kind); N], out: &Output) -> Self {
+    pub(crate) fn new(columns: [(&'static str, ColumnKind); N], out: &Output) -> Self {
         Self { columns, widths: [0; N], width_max: out.width(), begun: false }
     }
 
@@ -62,7 +62,7 @@ impl<const N: usize> Table<N> {
             let whole = u16::try_from(width + gap).unwrap_or(u16::MAX);
             column.set_padding((u16::try_from(gap).unwrap_or(0), 0));
             column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(whole)));
-            if *kind == Kind::Number {
+            if *kind == ColumnKind::Number {
                 column.set_cell_alignment(CellAlignment::Right);
             }
         }
@@ -76,7 +76,7 @@ impl<const N: usize> Table<N> {
         while self.widths.iter().sum::<usize>() + gaps > width_max {
             let names = self.widths.iter_mut().zip(&self.columns);
             let names = names.filter(|(width, (name, kind))| {
-                *kind == Kind::Name && **width > CUT_MIN.max(name.width())
+                *kind == ColumnKind::Name && **width > CUT_MIN.max(name.width())
             });
             let Some((widest, _)) = names.max_by_key(|(width, _)| **width) else { return };
             *widest -= 1;
@@ -86,7 +86,7 @@ impl<const N: usize> Table<N> {
     fn cut(&self, mut row: [String; N]) -> [String; N] {
         for (cell, (width, (_, kind))) in row.iter_mut().zip(self.widths.iter().zip(&self.columns))
         {
-            if *kind == Kind::Name && cell.width() > *width {
+            if *kind == ColumnKind::Name && cell.width() > *width {
                 *cell = cut_middle(cell, *width);
             }
         }
@@ -114,11 +114,11 @@ fn cut_middle(text: &str, width: usize) -> String {
 mod tests {
     use super::*;
 
-    const COLUMNS: [(&str, Kind); 4] = [
-        ("NAME", Kind::Name),
-        ("READY", Kind::Number),
-        ("STATE", Kind::Word),
-        ("KEYS", Kind::Name),
+    const COLUMNS: [(&str, ColumnKind); 4] = [
+        ("NAME", ColumnKind::Name),
+        ("READY", ColumnKind::Number),
+        ("STATE", ColumnKind::Word),
+        ("KEYS", ColumnKind::Name),
     ];
 
     fn row(name: &str, ready: &str, keys: &str) -> [String; 4] {

@@ -33,13 +33,13 @@ pub(crate) struct WaitArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     timeout: Option<Duration>,
     #[command(flatten)]
-    until: Until,
+    until: WaitUntil,
 }
 
 /// The condition to wait for; any change by default.
 #[derive(Debug, clap::Args)]
 #[group(multiple = false)]
-struct Until {
+struct WaitUntil {
     /// Until the key exists
     #[arg(long)]
     exists: bool,
@@ -98,7 +98,7 @@ impl WaitArgs {
     }
 }
 
-impl Until {
+impl WaitUntil {
     fn condition(self) -> WaitCondition {
         if self.exists {
             WaitCondition::Exists

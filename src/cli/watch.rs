@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::argument::{Selection, parse_duration};
 use super::failure::{Exit, Failure};
 use super::output::Output;
-use crate::rpc::proto::Shown;
+use crate::rpc::proto::SerializeWire;
 use crate::{
     Delivery, Details, Error, ErrorCode, Event, EventKind, KeyValue, Operations, Revision,
     WatchFrom, WatchItem, WatchRequest,
@@ -111,7 +111,11 @@ impl WatchArgs {
             WatchItem::Snapshot { kvs, .. } => {
                 for kv in &kvs {
                     if out.json() {
-                        out.object(&Line::new("snapshot", kv.mod_revision, Kv { kv: kv.shown() }));
+                        out.object(&WatchLine::new(
+                            "snapshot",
+                            kv.mod_revision,
+                            Kv { kv: kv.shown() },
+                        ));
                     } else {
                         out.line(self.line("snapshot", kv, ""));
                     }
@@ -139,7 +143,7 @@ impl WatchArgs {
 
     fn show_event(&self, event: &Event, out: &mut Output) {
         if out.json() {
-            out.object(&Line::new(event_type(event), event.revision(), event.shown()));
+            out.object(&WatchLine::new(event_type(event), event.revision(), event.shown()));
             return;
         }
         let previous = match &event.previous {
@@ -173,8 +177,8 @@ fn with_place(mut error: Error) -> Error {
 
 fn mark(what: &'static str, count: Option<u64>, revision: Revision, out: &mut Output) {
     match (out.json(), count) {
-        (true, Some(skipped)) => out.object(&Line::new(what, revision, Skipped { skipped })),
-        (true, None) => out.object(&Line::new(what, revision, ())),
+        (true, Some(skipped)) => out.object(&WatchLine::new(what, revision, Skipped { skipped })),
+        (true, None) => out.object(&WatchLine::new(what, revision, ())),
         (false, Some(count)) => out.line(format_args!("{what} {count} (revision {revision})")),
         (false, None) => out.line(format_args!("{what} (revision {revision})")),
     }
@@ -190,14 +194,14 @@ fn event_type(event: &Event) -> &'static str {
 
 /// A line of JSON: the kind, the revision, and the members of that kind.
 #[derive(Serialize)]
-struct Line<T> {
+struct WatchLine<T> {
     r#type: &'static str,
     revision: Revision,
     #[serde(flatten)]
     rest: T,
 }
 
-impl<T> Line<T> {
+impl<T> WatchLine<T> {
     fn new(r#type: &'static str, revision: Revision, rest: T) -> Self {
         Self { r#type, revision, rest }
     }

@@ -1,10 +1,10 @@
 //! `wakeful watchers`
 
 use super::failure::{Exit, Failure};
-use super::json::At;
+use super::json::ReadItem;
 use super::output::Output;
-use super::table::{Kind, Table};
-use crate::rpc::proto::Shown;
+use super::table::{ColumnKind, Table};
+use crate::rpc::proto::SerializeWire;
 use crate::{Operations, Reply, WatcherInfo, WatcherKind};
 
 /// List waits and watches, or end one
@@ -15,11 +15,11 @@ Examples:
   wakeful watchers end 17")]
 pub(crate) struct WatchersArgs {
     #[command(subcommand)]
-    action: Option<Action>,
+    action: Option<WatchersCommand>,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Action {
+enum WatchersCommand {
     /// List waits and watches in order of id (the default)
     ///
     /// Prints a table: the id, wait or watch, the number of revisions it is behind, its keys (a
@@ -48,9 +48,9 @@ impl WatchersArgs {
         store: &impl Operations,
         out: &mut Output,
     ) -> Result<Exit, Failure> {
-        match self.action.unwrap_or(Action::List) {
-            Action::List => list(store, out).await?,
-            Action::End { id } => {
+        match self.action.unwrap_or(WatchersCommand::List) {
+            WatchersCommand::List => list(store, out).await?,
+            WatchersCommand::End { id } => {
                 store.end_watcher(id).await?;
                 if out.json() {
                     out.reply(&Reply::EndWatcher);
@@ -65,18 +65,19 @@ impl WatchersArgs {
 
 async fn list(store: &impl Operations, out: &mut Output) -> Result<(), Failure> {
     let columns = [
-        ("ID", Kind::Number),
-        ("KIND", Kind::Word),
-        ("BEHIND", Kind::Number),
-        ("KEYS", Kind::Name),
-        ("OWNER", Kind::Name),
+        ("ID", ColumnKind::Number),
+        ("KIND", ColumnKind::Word),
+        ("BEHIND", ColumnKind::Number),
+        ("KEYS", ColumnKind::Name),
+        ("OWNER", ColumnKind::Name),
     ];
     let (mut after, mut table) = (0, Table::new(columns, out));
     loop {
         let page = store.watchers(after, 0).await?;
         if out.json() {
-            let at =
-                |one: &WatcherInfo| out.object(&At { revision: page.revision, item: one.shown() });
+            let at = |one: &WatcherInfo| {
+                out.object(&ReadItem { revision: page.revision, item: one.shown() })
+            };
             page.watchers.iter().for_each(at);
         } else {
             table.print(page.watchers.iter().map(row).collect(), out);

@@ -31,13 +31,13 @@ struct Simulated {
     /// The most nanoseconds that one reading of the clock takes: work takes time, so turns end.
     reading_ns_max: u64,
     /// The turns of the store since they were last taken, and the counters at the end of the last one.
-    turns: Vec<Turn>,
-    counted: Turn,
+    turns: Vec<TurnUsage>,
+    counted: TurnUsage,
 }
 
 /// The work of one turn of the store.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Turn {
+pub(crate) struct TurnUsage {
     /// The keys and events examined.
     pub(crate) steps: u64,
     /// The requests executed.
@@ -47,7 +47,7 @@ pub(crate) struct Turn {
 /// Gives this thread an environment that follows from `seed`, until the value is dropped.
 ///
 /// Each reading of the clock advances it by up to `reading_ns_max`.
-pub(crate) fn enter(seed: u64, time_of_day: Duration, reading_ns_max: u64) -> Entered {
+pub(crate) fn enter(seed: u64, time_of_day: Duration, reading_ns_max: u64) -> EnvironmentGuard {
     let begun = Instant::now();
     SIMULATED.set(Some(Simulated {
         chance: StdRng::seed_from_u64(seed),
@@ -60,16 +60,16 @@ pub(crate) fn enter(seed: u64, time_of_day: Duration, reading_ns_max: u64) -> En
         lives: false,
         reading_ns_max,
         turns: Vec::new(),
-        counted: Turn::default(),
+        counted: TurnUsage::default(),
     }));
     ENTERED.set(true);
-    Entered(())
+    EnvironmentGuard(())
 }
 
 /// A simulated environment; when the value is dropped, the thread has that of its process again.
-pub(crate) struct Entered(());
+pub(crate) struct EnvironmentGuard(());
 
-impl Drop for Entered {
+impl Drop for EnvironmentGuard {
     fn drop(&mut self) {
         ENTERED.set(false);
         SIMULATED.set(None);
@@ -89,7 +89,7 @@ pub(crate) fn begin_life() {
     with(|it| {
         it.time_of_day += it.shown.saturating_duration_since(it.begun);
         (it.begun, it.shown, it.lives) = (now, now, true);
-        (it.turns, it.counted) = (Vec::new(), Turn::default());
+        (it.turns, it.counted) = (Vec::new(), TurnUsage::default());
     });
 }
 
@@ -101,8 +101,8 @@ pub(crate) fn end_life() {
 /// Notes the end of a turn of the store, with the totals of steps and requests in its life so far.
 pub(crate) fn note_turn(steps: u64, requests: u64) {
     with(|it| {
-        let before = std::mem::replace(&mut it.counted, Turn { steps, requests });
-        it.turns.push(Turn {
+        let before = std::mem::replace(&mut it.counted, TurnUsage { steps, requests });
+        it.turns.push(TurnUsage {
             steps: steps.saturating_sub(before.steps),
             requests: requests.saturating_sub(before.requests),
         });
@@ -110,7 +110,7 @@ pub(crate) fn note_turn(steps: u64, requests: u64) {
 }
 
 /// Returns the turns of the store since the last call.
-pub(crate) fn take_turns() -> Vec<Turn> {
+pub(crate) fn take_turns() -> Vec<TurnUsage> {
     with(|it| std::mem::take(&mut it.turns)).unwrap_or_default()
 }
 

@@ -9,7 +9,7 @@ use crate::actor::Outlet;
 use crate::actor::message::{Execute, LocalWait, WaitFor, WatchFor};
 use crate::config::{Config, RpcConfig};
 use crate::error::Error;
-use crate::local_watch::LocalWatch;
+use crate::local_watch::Watch;
 use crate::model::{
     CallOptions, CallReply, GaugeInfo, LimitInfo, NodeRequest, Reply, Request, WaitOutcome,
     WaitRequest, WatchRequest,
@@ -51,7 +51,7 @@ impl Wakeful {
 }
 
 impl Operations for Wakeful {
-    type Watch = LocalWatch;
+    type Watch = Watch;
 
     async fn call_with(&self, request: Request, options: CallOptions) -> Result<CallReply, Error> {
         options.check(&request.facts())?;
@@ -85,7 +85,7 @@ impl Operations for Wakeful {
         }
     }
 
-    async fn watch(&self, request: WatchRequest) -> Result<LocalWatch, Error> {
+    async fn watch(&self, request: WatchRequest) -> Result<Watch, Error> {
         let (batches, received) = tokio::sync::mpsc::unbounded_channel();
         // bound: one batch until the consumer is ready for the next
         let outlet = Outlet::Stream(Box::new(move |_, batch| {
@@ -93,6 +93,6 @@ impl Operations for Wakeful {
         }));
         let message = WatchFor { request, outlet };
         let stream = self.inner.store.send(message).await.map_err(closed)??;
-        Ok(LocalWatch::new(stream, received, Arc::clone(&self.inner) as _))
+        Ok(Watch::new(stream, received, Arc::clone(&self.inner) as _))
     }
 }

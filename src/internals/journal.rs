@@ -6,22 +6,25 @@ use std::sync::mpsc::{Receiver, channel};
 
 use crate::config::Config;
 use crate::error::{Error, ErrorCode};
-use crate::journal::{Batch, Journal, JournalStats, Labour, Progress, RealDisk, Seq, open_by};
+use crate::journal::{
+    Journal, JournalProgress, JournalRunner, JournalStats, RealDisk, RecordBatch, RecordSeq,
+    open_by,
+};
 
 /// A journal on the disk that syncs every commit, with its defaults.
-pub struct Log {
+pub struct BenchJournal {
     journal: Box<dyn Journal>,
-    progress: Receiver<Progress>,
-    batch: Batch,
+    progress: Receiver<JournalProgress>,
+    batch: RecordBatch,
 }
 
-impl std::fmt::Debug for Log {
+impl std::fmt::Debug for BenchJournal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Log").finish_non_exhaustive()
+        f.debug_struct("BenchJournal").finish_non_exhaustive()
     }
 }
 
-impl Log {
+impl BenchJournal {
     /// Opens a journal in `dir`.
     ///
     /// # Errors
@@ -34,8 +37,8 @@ impl Log {
         });
         let config = Config::new().journal;
         let (disk, replay) = (Arc::new(RealDisk), &mut |_, _: &[u8]| Ok(()));
-        let opened = open_by(Labour::Threads, disk, dir, &config, 1, report, replay)?;
-        Ok(Self { journal: opened.journal, progress, batch: Batch::new() })
+        let opened = open_by(JournalRunner::Threads, disk, dir, &config, 1, report, replay)?;
+        Ok(Self { journal: opened.journal, progress, batch: RecordBatch::new() })
     }
 
     /// Hands over `records` and waits until the disk has them.
@@ -49,11 +52,11 @@ impl Log {
                 true
             });
         }
-        let last: Seq = self.journal.append(&mut self.batch);
+        let last: RecordSeq = self.journal.append(&mut self.batch);
         loop {
             match self.progress.recv() {
-                Ok(Progress::Synced(seq)) if seq >= last => return Ok(()),
-                Ok(Progress::Failed(error)) => return Err(error.into()),
+                Ok(JournalProgress::Synced(seq)) if seq >= last => return Ok(()),
+                Ok(JournalProgress::Failed(error)) => return Err(error.into()),
                 Ok(_) => {}
                 Err(_) => return Err(Error::new(ErrorCode::Internal, "the journal has ended")),
             }

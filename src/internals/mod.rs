@@ -8,8 +8,8 @@ mod queue;
 mod watch;
 pub mod wire;
 
-pub use journal::Log;
-pub use queue::Queue;
+pub use journal::BenchJournal;
+pub use queue::BenchQueue;
 pub use watch::{Core, Watchers};
 
 #[cfg(feature = "cli")]

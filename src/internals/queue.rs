@@ -7,25 +7,25 @@ use crate::model::{
     JobReply, JobRequest, PushOptions, PushRequest, Reservation, ReserveRequest, Settlement,
     Verdict,
 };
-use crate::queue::{Answer, Effect, Now, State};
+use crate::queue::{Effect, Now, QueueAnswer, QueueState};
 
 /// A queue whose records are encoded and discarded.
 #[derive(Debug)]
-pub struct Queue {
-    state: State,
+pub struct BenchQueue {
+    state: QueueState,
     now: Now,
     record: Vec<u8>,
 }
 
-impl Default for Queue {
+impl Default for BenchQueue {
     fn default() -> Self {
-        let mut state = State::new(Config::new().queue, 1);
+        let mut state = QueueState::new(Config::new().queue, 1);
         state.set_journaled(true);
         Self { state, now: Now { steady: 0, utc: 1_790_000_000_000 }, record: Vec::new() }
     }
 }
 
-impl Queue {
+impl BenchQueue {
     /// Pushes jobs with `payload` bytes, one for each of `options`; returns how many were accepted.
     pub fn push(
         &mut self,
@@ -43,7 +43,7 @@ impl Queue {
         let answer = self.state.request(self.now, 1, request);
         self.finish();
         match answer {
-            Answer::Now(Ok(JobReply::Pushed(pushed))) => pushed.len(),
+            QueueAnswer::Now(Ok(JobReply::Pushed(pushed))) => pushed.len(),
             _ => 0,
         }
     }

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::error::Error;
 use crate::model::{KeyRange, KvRequest, Reply, WaitRequest, WatchRequest};
-use crate::store::State;
-use crate::watch::{Handle, Hub, NextBatch, Owner, Registry};
+use crate::store::StoreState;
+use crate::watch::{Hub, NextBatch, WatchOwner, WatcherHandle, WatcherRegistry};
 
 /// The store and its watchers, without actors and the wire. Its time stands still.
 #[derive(Debug)]
 pub struct Core {
     hub: Hub<()>,
-    owner: Arc<Owner>,
-    stream: Handle,
+    owner: Arc<WatchOwner>,
+    stream: WatcherHandle,
     watches: u64,
 }
 
@@ -23,8 +23,8 @@ impl Core {
     /// # Errors
     /// None, unless `config` allows no stream.
     pub fn new(config: Config) -> Result<Self, Error> {
-        let mut hub = Hub::new(State::new(config.store), config.watch);
-        let owner = Arc::new(Owner::unlimited(0, String::new()));
+        let mut hub = Hub::new(StoreState::new(config.store), config.watch);
+        let owner = Arc::new(WatchOwner::unlimited(0, String::new()));
         let stream = hub.open_stream(&owner, usize::MAX, || ())?;
         Ok(Self { hub, owner, stream, watches: 0 })
     }
@@ -74,7 +74,7 @@ impl Core {
 
 /// The registry of watchers.
 #[derive(Debug, Default)]
-pub struct Watchers(Registry);
+pub struct Watchers(WatcherRegistry);
 
 impl Watchers {
     /// Registers `watcher` for `range`; returns `false` if it already was.

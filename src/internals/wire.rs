@@ -9,7 +9,7 @@ use crate::rpc::proto::{self, WireCall, WireCredit, WireError, WireHello, WirePu
 
 /// The body of a request.
 #[derive(Debug, Clone, PartialEq)]
-pub struct RequestBody(proto::Call);
+pub struct RequestBody(proto::RpcCall);
 
 impl<R: Into<Request>> From<R> for RequestBody {
     fn from(request: R) -> Self {
@@ -20,22 +20,22 @@ impl<R: Into<Request>> From<R> for RequestBody {
 impl RequestBody {
     /// Returns a login.
     pub fn login(credentials: Credentials) -> Self {
-        Self(proto::Call::Login(credentials))
+        Self(proto::RpcCall::Login(credentials))
     }
 
     /// Returns a wait for a key.
     pub fn wait(wait: WaitRequest) -> Self {
-        Self(proto::Call::Wait(wait))
+        Self(proto::RpcCall::Wait(wait))
     }
 
     /// Returns a request to open a stream with up to `window_bytes` of unread pushes.
     pub fn open_stream(window_bytes: u32) -> Self {
-        Self(proto::Call::StreamOpen { window_bytes })
+        Self(proto::RpcCall::StreamOpen { window_bytes })
     }
 
     /// Returns a request to add a watch to a stream.
     pub fn add_watch(stream: u64, watch_id: u64, watch: WatchRequest) -> Self {
-        Self(proto::Call::WatchAdd { stream, watch_id, watch })
+        Self(proto::RpcCall::WatchAdd { stream, watch_id, watch })
     }
 
     /// Appends the frame of the request with `id`, as a client does.

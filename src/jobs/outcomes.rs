@@ -21,7 +21,7 @@ pub struct Outcome<O> {
 }
 
 /// The position of the stream.
-struct Place {
+struct OutcomePosition {
     after: Option<OutcomeSeq>,
     page: VecDeque<JobInfo>,
     failed: bool,
@@ -32,7 +32,7 @@ pub(super) fn of<'a, J: 'a, O: Send + 'a, S: Schema<O>, T: Jobs>(
     jobs: &'a T,
     after: Option<OutcomeSeq>,
 ) -> impl Stream<Item = Result<Outcome<O>, Error>> + Send + Unpin + use<'a, J, O, S, T> {
-    let place = Place { after, page: VecDeque::new(), failed: false };
+    let place = OutcomePosition { after, page: VecDeque::new(), failed: false };
     Box::pin(stream::unfold((topic, place), move |(topic, mut place)| async move {
         if place.failed {
             return None;

@@ -52,11 +52,11 @@ impl<T: Serialize + DeserializeOwned> Schema<T> for Bincode {
 }
 
 pub(crate) fn to_bincode<T: Serialize + ?Sized>(value: &T) -> Result<Blob, SchemaError> {
-    bincode::serde::encode_to_vec(value, CONFIG).map(Blob::from).map_err(unfit)
+    bincode::serde::encode_to_vec(value, CONFIG).map(Blob::from).map_err(schema_error)
 }
 
 pub(crate) fn from_bincode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, SchemaError> {
-    let (value, used) = bincode::serde::decode_from_slice(bytes, CONFIG).map_err(unfit)?;
+    let (value, used) = bincode::serde::decode_from_slice(bytes, CONFIG).map_err(schema_error)?;
     match bytes.len() - used {
         0 => Ok(value),
         trailing => Err(SchemaError::new(format!("{trailing} trailing bytes"))),
@@ -64,14 +64,14 @@ pub(crate) fn from_bincode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Schem
 }
 
 pub(crate) fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<Blob, SchemaError> {
-    serde_json::to_vec(value).map(Blob::from).map_err(unfit)
+    serde_json::to_vec(value).map(Blob::from).map_err(schema_error)
 }
 
 pub(crate) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, SchemaError> {
-    serde_json::from_slice(bytes).map_err(unfit)
+    serde_json::from_slice(bytes).map_err(schema_error)
 }
 
-fn unfit(error: impl std::fmt::Display) -> SchemaError {
+fn schema_error(error: impl std::fmt::Display) -> SchemaError {
     SchemaError::new(error.to_string())
 }
 

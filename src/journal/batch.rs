@@ -1,16 +1,16 @@
-//! [`Batch`]: encoded records for one hand-over.
+//! [`RecordBatch`]: encoded records for one hand-over.
 
-use super::format::{FRAME_BYTES, Place, frame_head, frame_len};
+use super::format::{FRAME_BYTES, GroupPosition, frame_head, frame_len};
 
 /// Framed records: each has its length, its checksum and its payload. The records of one group are read
 /// back all or not at all.
 #[derive(Debug, Default)]
-pub(crate) struct Batch {
+pub(crate) struct RecordBatch {
     pub(super) framed: Vec<u8>,
     pub(super) records: u64,
 }
 
-impl Batch {
+impl RecordBatch {
     /// Makes an empty batch.
     pub(crate) fn new() -> Self {
         Self::default()
@@ -26,7 +26,7 @@ impl Batch {
             return;
         }
         if let Some((head, payload)) = self.framed.split_at_mut_checked(start + FRAME_BYTES) {
-            let filled = frame_head(payload, Place::ALONE);
+            let filled = frame_head(payload, GroupPosition::ALONE);
             if let Some(slot) = head.get_mut(start..) {
                 slot.copy_from_slice(&filled);
             }
@@ -87,7 +87,7 @@ fn join(mut framed: &mut [u8], records: u64) {
         let len = usize::try_from(frame_len(framed)).unwrap_or(usize::MAX);
         let Some((record, rest)) = framed.split_at_mut_checked(len) else { return };
         if let Some((head, payload)) = record.split_at_mut_checked(FRAME_BYTES) {
-            let place = Place { first: nth == 1, last: nth == records };
+            let place = GroupPosition { first: nth == 1, last: nth == records };
             head.copy_from_slice(&frame_head(payload, place));
         }
         framed = rest;

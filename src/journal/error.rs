@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Seq;
+use super::RecordSeq;
 use super::format::VERSION;
 
 /// An error of a journal; the message explains what to do next.
@@ -56,7 +56,7 @@ pub(crate) enum JournalError {
     )]
     Io {
         /// The action that failed.
-        what: Action,
+        what: JournalOperation,
         /// The file.
         file: PathBuf,
         /// The operating system's message.
@@ -66,7 +66,7 @@ pub(crate) enum JournalError {
     #[error("no space left to {what} {}; free some, then start again", file.display())]
     NoSpace {
         /// The action that failed.
-        what: Action,
+        what: JournalOperation,
         /// The file.
         file: PathBuf,
     },
@@ -94,7 +94,7 @@ pub(crate) enum JournalError {
         /// The snapshot.
         snapshot: PathBuf,
         /// The last record in the snapshot.
-        seq: Seq,
+        seq: RecordSeq,
     },
     /// The directory for a new journal already contains one.
     #[cfg(any(test, feature = "cli"))]
@@ -128,7 +128,7 @@ pub(crate) enum JournalError {
     )]
     RecordTooLarge {
         /// The number of the record.
-        seq: Seq,
+        seq: RecordSeq,
         /// The size of the record.
         bytes: u64,
         /// The largest size that fits.
@@ -138,7 +138,7 @@ pub(crate) enum JournalError {
 
 /// An action on a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Action {
+pub(crate) enum JournalOperation {
     MakeDir,
     List,
     Lock,
@@ -151,7 +151,7 @@ pub(crate) enum Action {
     Start,
 }
 
-impl fmt::Display for Action {
+impl fmt::Display for JournalOperation {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         to.write_str(match self {
             Self::MakeDir => "make the directory",
@@ -169,7 +169,7 @@ impl fmt::Display for Action {
 }
 
 impl JournalError {
-    pub(super) fn io(what: Action, file: &Path, error: &io::Error) -> Self {
+    pub(super) fn io(what: JournalOperation, file: &Path, error: &io::Error) -> Self {
         let file = file.to_owned();
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
@@ -179,7 +179,7 @@ impl JournalError {
         }
     }
 
-    pub(super) fn needed(dir: &Path, seq: Seq) -> Self {
+    pub(super) fn needed(dir: &Path, seq: RecordSeq) -> Self {
         Self::Needed { snapshot: super::snapshot::path(dir, seq), seq }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::JournalError;
 use super::disk::{Disk, DiskLock};
-use super::error::Action;
+use super::error::JournalOperation;
 use super::segment::TEMPORARY;
 
 /// The file that earlier versions lock, instead of the directory.
@@ -32,16 +32,20 @@ impl Exclusive {
     /// Locks the directory without creating a file in it.
     #[cfg(any(test, feature = "cli"))]
     pub(super) fn look(disk: &dyn Disk, dir: &Path) -> Result<Self, JournalError> {
-        let names = disk.list(dir).map_err(|error| JournalError::io(Action::List, dir, &error))?;
+        let names = disk
+            .list(dir)
+            .map_err(|error| JournalError::io(JournalOperation::List, dir, &error))?;
         Self::hold(disk, dir, names.iter().any(|name| name == LOCK))
     }
 
     fn hold(disk: &dyn Disk, dir: &Path, lock_file: bool) -> Result<Self, JournalError> {
         let locked = || JournalError::Locked { dir: dir.to_owned() };
-        let held = disk.hold(dir).map_err(|error| JournalError::io(Action::Lock, dir, &error))?;
+        let held = disk
+            .hold(dir)
+            .map_err(|error| JournalError::io(JournalOperation::Lock, dir, &error))?;
         let disk = held.ok_or_else(locked)?;
         let path = dir.join(LOCK);
-        let failed = |error| JournalError::io(Action::Lock, &path, &error);
+        let failed = |error| JournalError::io(JournalOperation::Lock, &path, &error);
         let lock = match lock_file {
             true => Some(disk.lock(&path).map_err(failed)?.ok_or_else(locked)?),
             false => None,
@@ -68,18 +72,19 @@ pub(super) fn mark(disk: &dyn Disk, dir: &Path, store_id: u64) -> Result<(), Jou
     made.map_err(|error| {
         // Best effort: the next start removes it too.
         let _ = disk.remove(&temporary);
-        JournalError::io(Action::Make, &path, &error)
+        JournalError::io(JournalOperation::Make, &path, &error)
     })
 }
 
 /// Removes the mark: the directory does not hold a store any more.
 #[cfg(any(test, feature = "cli"))]
 pub(super) fn unmark(disk: &dyn Disk, dir: &Path) -> Result<(), JournalError> {
-    let names = disk.list(dir).map_err(|error| JournalError::io(Action::List, dir, &error))?;
+    let names =
+        disk.list(dir).map_err(|error| JournalError::io(JournalOperation::List, dir, &error))?;
     if names.iter().any(|name| name == MARKER) {
         let path = dir.join(MARKER);
         let removed = disk.remove(&path).and_then(|()| disk.sync_dir(dir));
-        removed.map_err(|error| JournalError::io(Action::Remove, &path, &error))?;
+        removed.map_err(|error| JournalError::io(JournalOperation::Remove, &path, &error))?;
     }
     Ok(())
 }

@@ -6,15 +6,15 @@
 use std::path::{Path, PathBuf};
 
 use super::disk::Disk;
-use super::error::Action;
+use super::error::JournalOperation;
 use super::format::{ALIGN, BadHead, SEGMENT_HEAD, SegmentHead};
 use super::segment::{self, Segment};
-use super::snapshot::{self, Checked, Reading};
+use super::snapshot::{self, SnapshotFacts, SnapshotReader};
 use super::{JournalError, Replay};
 
 /// The purpose for which segments are opened.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Access {
+pub(super) enum SegmentAccess {
     #[cfg(any(test, feature = "cli"))]
     Read,
     Write,
@@ -22,7 +22,7 @@ pub(super) enum Access {
 
 /// Where reading stops: before the commit that contains the byte at `offset` of segment `number`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Stop {
+pub(super) struct StopPosition {
     pub(super) number: u64,
     pub(super) offset: u64,
 }
@@ -33,7 +33,7 @@ pub(super) fn read_snapshot(
     dir: &Path,
     names: &[String],
     replay: Replay,
-) -> Result<Option<Checked>, JournalError> {
+) -> Result<Option<SnapshotFacts>, JournalError> {
     let mut newest = None;
     for name in names {
         match snapshot::seq_in(name) {
@@ -47,8 +47,8 @@ pub(super) fn read_snapshot(
     }
     let Some(seq) = newest else { return Ok(None) };
     let path = snapshot::path(dir, seq);
-    let reading = Reading::open(disk, &path)?;
-    let checked = reading.says();
+    let reading = SnapshotReader::open(disk, &path)?;
+    let checked = reading.facts();
     if checked.seq != seq {
         let what = format!("this is the snapshot of record {} under a wrong name", checked.seq);
         return Err(JournalError::damaged(&path, 32, what));
@@ -63,9 +63,9 @@ pub(super) fn segments(
     disk: &dyn Disk,
     dir: &Path,
     names: &[String],
-    access: Access,
-    snapshot: Option<Checked>,
-    stop: Option<Stop>,
+    access: SegmentAccess,
+    snapshot: Option<SnapshotFacts>,
+    stop: Option<StopPosition>,
 ) -> Result<Vec<Segment>, JournalError> {
     let begin = snapshot.map_or(1, |it| it.segment);
     let mut numbers = Vec::new();
@@ -112,21 +112,23 @@ fn open_segment(
     disk: &dyn Disk,
     path: PathBuf,
     number: u64,
-    access: Access,
+    access: SegmentAccess,
     any_length: bool,
 ) -> Result<Segment, JournalError> {
     let file = match access {
         #[cfg(any(test, feature = "cli"))]
-        Access::Read => disk.open(&path),
-        Access::Write => disk.open_writable(&path),
+        SegmentAccess::Read => disk.open(&path),
+        SegmentAccess::Write => disk.open_writable(&path),
     };
-    let file = file.map_err(|error| JournalError::io(Action::Open, &path, &error))?;
-    let len = file.len().map_err(|error| JournalError::io(Action::Read, &path, &error))?;
+    let file = file.map_err(|error| JournalError::io(JournalOperation::Open, &path, &error))?;
+    let len =
+        file.len().map_err(|error| JournalError::io(JournalOperation::Read, &path, &error))?;
     if len < SEGMENT_HEAD as u64 {
         return Err(JournalError::damaged(&path, len, "the file is shorter than its header"));
     }
     let mut sector = [0; SEGMENT_HEAD];
-    file.read_at(0, &mut sector).map_err(|error| JournalError::io(Action::Read, &path, &error))?;
+    file.read_at(0, &mut sector)
+        .map_err(|error| JournalError::io(JournalOperation::Read, &path, &error))?;
     let mut head = SegmentHead::decode(&sector).map_err(|bad| refused(&path, bad))?;
     if head.size != len && any_length {
         head.size = head.size.min(len / ALIGN * ALIGN);

@@ -1,7 +1,7 @@
 //! The byte format: segment headers, commit headers, frames of records. `docs/journal.md` specifies it
 //! in tables.
 
-use super::Seq;
+use super::RecordSeq;
 
 /// The unit that a disk writes whole or not at all.
 pub(super) const SECTOR: u64 = 512;
@@ -32,7 +32,7 @@ pub(super) const FLAG_NO_SUCCESSOR: u32 = 2;
 pub(super) const FLAG_MASKED: u32 = 4;
 
 /// Records of this commit and later ones may be visible before they are on the disk.
-pub(super) const FLAG_LOOSE: u32 = 8;
+pub(super) const FLAG_UNSYNCED_SHOWN: u32 = 8;
 
 /// A piece of a commit with fewer non-zero bytes than this is masked: a few flipped bits could
 /// otherwise make it look as if it had never been written.
@@ -128,9 +128,9 @@ fn version_at(bytes: &[u8]) -> Result<u32, BadHead> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct CommitHead {
     /// The number of the first record; without records, of the next one.
-    pub(super) first: Seq,
+    pub(super) first: RecordSeq,
     /// The last record known to be on the disk when the commit was written.
-    pub(super) synced_through: Seq,
+    pub(super) synced_through: RecordSeq,
     /// Bytes of framed records.
     pub(super) bytes: u32,
     /// The number of records.
@@ -143,7 +143,7 @@ pub(super) struct CommitHead {
 }
 
 /// The content of a place where a commit's header may be.
-pub(super) enum Slot {
+pub(super) enum CommitSlot {
     Zero,
     Commit(CommitHead),
     Bad,
@@ -169,17 +169,17 @@ impl CommitHead {
     }
 
     /// Decodes the slot at `offset`.
-    pub(super) fn decode(bytes: &[u8], salt: u64, offset: u64) -> Slot {
-        let Some(bytes) = bytes.get(..COMMIT_HEAD) else { return Slot::Bad };
+    pub(super) fn decode(bytes: &[u8], salt: u64, offset: u64) -> CommitSlot {
+        let Some(bytes) = bytes.get(..COMMIT_HEAD) else { return CommitSlot::Bad };
         // A shortcut for the search through every place where a header may be.
         if bytes.get(..4) != Some(MARKER) {
-            return if is_zero(bytes) { Slot::Zero } else { Slot::Bad };
+            return if is_zero(bytes) { CommitSlot::Zero } else { CommitSlot::Bad };
         }
         let rest = bytes.get(8..).unwrap_or_default();
         if head_crc(rest, salt, offset) != u32_at(bytes, 4) {
-            return Slot::Bad;
+            return CommitSlot::Bad;
         }
-        Slot::Commit(Self {
+        CommitSlot::Commit(Self {
             first: u64_at(bytes, 8),
             synced_through: u64_at(bytes, 16),
             bytes: u32_at(bytes, 24),
@@ -191,7 +191,7 @@ impl CommitHead {
     }
 
     /// Returns the number of the last record; without records, of the one before.
-    pub(super) fn last(&self) -> Seq {
+    pub(super) fn last(&self) -> RecordSeq {
         self.first.saturating_add(u64::from(self.records)).saturating_sub(1)
     }
 
@@ -208,15 +208,15 @@ fn head_crc(rest: &[u8], salt: u64, offset: u64) -> u32 {
 
 /// The header of a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Snapshot {
+pub(super) struct SnapshotHead {
     pub(super) store_id: u64,
     /// The last record in the snapshot.
-    pub(super) seq: Seq,
+    pub(super) seq: RecordSeq,
     /// The id of the store when the snapshot was written; 0 for `store_id`.
     pub(super) incarnation: u64,
 }
 
-impl Snapshot {
+impl SnapshotHead {
     pub(super) const BYTES: usize = 64;
 
     pub(super) fn encode(&self) -> Vec<u8> {
@@ -252,7 +252,7 @@ pub(super) struct Trailer {
     /// The segment with the first record after the snapshot, or where it will be written.
     pub(super) segment: u64,
     /// The first record in that segment.
-    pub(super) first: Seq,
+    pub(super) first: RecordSeq,
     pub(super) records: u64,
     /// Bytes of the records, framing included.
     pub(super) bytes: u64,
@@ -333,18 +333,18 @@ pub(super) fn mask(bytes: &mut [u8], salt: u64, offset: u64) {
 /// The position of a record in its group; the records of a group are handed over together and read back
 /// all or not at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct GroupPosition {
     pub(super) first: bool,
     pub(super) last: bool,
 }
 
-impl Place {
+impl GroupPosition {
     /// The position of a record that is a group of its own.
     pub(super) const ALONE: Self = Self { first: true, last: true };
 }
 
 /// Returns the length, position and checksum of a record.
-pub(super) fn frame_head(payload: &[u8], place: Place) -> [u8; FRAME_BYTES] {
+pub(super) fn frame_head(payload: &[u8], place: GroupPosition) -> [u8; FRAME_BYTES] {
     // A longer record fits in no segment, and the writer refuses it.
     let mut len = u32::try_from(payload.len()).unwrap_or(LENGTH).min(LENGTH);
     len |= if place.first { 0 } else { FOLLOWS };
@@ -363,11 +363,11 @@ pub(super) fn frame_len(framed: &[u8]) -> u64 {
 
 /// A record of a commit.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Record<'a> {
+pub(super) struct CommitRecord<'a> {
     /// The position in the body.
     pub(super) at: usize,
     pub(super) payload: &'a [u8],
-    pub(super) place: Place,
+    pub(super) place: GroupPosition,
 }
 
 /// The records of a commit; ends at the position of the first bad one.
@@ -383,7 +383,7 @@ impl<'a> Records<'a> {
 }
 
 impl<'a> Iterator for Records<'a> {
-    type Item = Result<Record<'a>, usize>;
+    type Item = Result<CommitRecord<'a>, usize>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
@@ -392,7 +392,7 @@ impl<'a> Iterator for Records<'a> {
         let at = self.at;
         let len = usize::try_from(frame_len(self.rest)).unwrap_or(usize::MAX);
         let field = u32_at(self.rest, 0);
-        let place = Place { first: field & FOLLOWS == 0, last: field & MORE == 0 };
+        let place = GroupPosition { first: field & FOLLOWS == 0, last: field & MORE == 0 };
         let framed = self.rest.split_at_checked(len).and_then(|(framed, rest)| {
             let (head, payload) = framed.split_at_checked(FRAME_BYTES)?;
             (head == frame_head(payload, place)).then_some((payload, rest))
@@ -403,7 +403,7 @@ impl<'a> Iterator for Records<'a> {
         };
         self.rest = rest;
         self.at += len;
-        Some(Ok(Record { at, payload, place }))
+        Some(Ok(CommitRecord { at, payload, place }))
     }
 }
 

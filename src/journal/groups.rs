@@ -2,20 +2,20 @@
 
 use std::path::PathBuf;
 
-use super::format::Record;
+use super::format::CommitRecord;
 use super::segment::Segment;
-use super::{JournalError, Replay, Seq};
+use super::{JournalError, RecordSeq, Replay};
 
 /// The group that is being read. It takes no more memory than its hand-over did.
 #[derive(Default)]
 pub(super) struct Groups {
-    open: Vec<Kept>,
+    open: Vec<PendingRecord>,
     left_out: u64,
 }
 
 /// A record whose group has not ended yet, and its position.
-struct Kept {
-    seq: Seq,
+struct PendingRecord {
+    seq: RecordSeq,
     payload: Vec<u8>,
     file: PathBuf,
     offset: u64,
@@ -28,11 +28,11 @@ impl Groups {
         &mut self,
         segment: &Segment,
         offset: u64,
-        seq: Seq,
-        record: Record,
+        seq: RecordSeq,
+        record: CommitRecord,
         replay: Replay,
     ) -> Result<u64, JournalError> {
-        let Record { payload, place, .. } = record;
+        let CommitRecord { payload, place, .. } = record;
         if place.first {
             // The process ended before it had written the rest of the previous group.
             self.leave_out();
@@ -44,10 +44,10 @@ impl Groups {
             return Ok(payload.len() as u64);
         }
         let (file, payload) = (segment.path.clone(), payload.to_vec());
-        self.open.push(Kept { seq, payload, file, offset });
+        self.open.push(PendingRecord { seq, payload, file, offset });
         let mut bytes = 0;
         if place.last {
-            for Kept { seq, payload, file, offset } in self.open.drain(..) {
+            for PendingRecord { seq, payload, file, offset } in self.open.drain(..) {
                 bytes += payload.len() as u64;
                 replay(seq, &payload).map_err(|what| JournalError::damaged(&file, offset, what))?;
             }

@@ -20,15 +20,15 @@
 //!   what was durable when it was written, so a hole before a later witness is damage, and
 //!   refused. A commit with a nearly empty sector is masked, so that no flipped bit looks like a
 //!   tear.
-//! - **Readable is not durable** (`ready`): after a kill or a failed sync, data may be in memory
+//! - **Readable is not durable** (`prepared_log`): after a kill or a failed sync, data may be in memory
 //!   only, so the end of the log is written again before anything is appended to it.
-//! - **Incarnations** (`ready`): if something visible may have been lost, the store continues
+//! - **Incarnations** (`prepared_log`): if something visible may have been lost, the store continues
 //!   under another id, and the queue skips ids and epochs, so that no new object has the name of
 //!   one that was visible.
 //! - **Space**: a request that grows the store is admitted only if the disk also has space for
 //!   the next snapshot and a segment, because only a snapshot frees space. The journal reports
-//!   the free space of its disk (`Journal::room`) and keeps the reserved space (`reserve`).
-//! - **Snapshots** (`keeper`): the store writes itself in slices, one per turn, as records in the
+//!   the free space of its disk (`Journal::free_space`) and keeps the reserved space (`reserve`).
+//! - **Snapshots** (`snapshot_writer`): the store writes itself in slices, one per turn, as records in the
 //!   log's own encoding, which the same state machine replays. Nothing is copied: the history
 //!   already has earlier versions of keys, so only its oldest events must be kept meanwhile; a
 //!   lease that changes before it is written is copied. A thread of its own writes, syncs and
@@ -49,9 +49,8 @@ mod exclusive;
 mod files;
 mod format;
 mod groups;
-mod keeper;
-mod maker;
-mod ready;
+mod preallocator;
+mod prepared_log;
 mod recovery;
 #[cfg(any(test, feature = "cli"))]
 mod repair;
@@ -60,6 +59,7 @@ mod restore;
 mod segment;
 mod shared;
 mod snapshot;
+mod snapshot_writer;
 #[cfg(any(test, feature = "cli"))]
 mod steps;
 #[cfg(test)]
@@ -71,7 +71,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use batch::Batch;
+pub(crate) use batch::RecordBatch;
 #[cfg(any(test, feature = "cli"))]
 pub(crate) use disk::FaultyDisk;
 pub(crate) use disk::{Disk, RealDisk, warn_if_wide};
@@ -83,25 +83,25 @@ pub(crate) use repair::{Dropped, plan as plan_repair};
 #[cfg(any(test, feature = "cli"))]
 pub(crate) use restore::{Contents, check as check_snapshot, restore};
 #[cfg(any(test, feature = "cli"))]
-pub(crate) use steps::{Hand, Steps, Wake};
+pub(crate) use steps::{JournalSteps, JournalWorker, WakeFn};
 
 use crate::config::JournalConfig;
-use error::Action;
+use error::JournalOperation;
 use exclusive::Exclusive;
-use files::Access;
-use ready::Incarnation;
+use files::SegmentAccess;
+use prepared_log::Incarnation;
 use thread::FileJournal;
 
 /// Number of a record, from 1, consecutive for ever.
-pub(crate) type Seq = u64;
+pub(crate) type RecordSeq = u64;
 
 /// The reports of the journal's thread, in order.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Progress {
+pub(crate) enum JournalProgress {
     /// The operating system has every record up to this one.
-    Written(Seq),
+    Written(RecordSeq),
     /// The disk has every record up to this one.
-    Synced(Seq),
+    Synced(RecordSeq),
     /// Nothing more is ever written; reported once.
     Failed(JournalError),
     /// The reason why no successor segment could be created: refuse writes that grow the store; `None`:
@@ -119,15 +119,15 @@ pub(crate) enum Progress {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SnapshotInfo {
     /// The last record in the snapshot.
-    pub(crate) seq: Seq,
+    pub(crate) seq: RecordSeq,
     /// Size of the file.
     pub(crate) bytes: u64,
 }
 
 /// A request for a part of a snapshot's file.
-pub(crate) struct Part {
+pub(crate) struct PartRequest {
     /// The snapshot.
-    pub(crate) seq: Seq,
+    pub(crate) seq: RecordSeq,
     /// The position in the file.
     pub(crate) offset: u64,
     /// The most bytes to read; fewer are returned only at the end of the file, none after it.
@@ -140,42 +140,42 @@ pub(crate) struct Part {
 pub(crate) type PartDone = Box<dyn FnOnce(Result<Vec<u8>, JournalError>) + Send>;
 
 /// Called with the reports of the journal's thread.
-pub(crate) type Report = Arc<dyn Fn(Progress) + Send + Sync>;
+pub(crate) type ProgressSink = Arc<dyn Fn(JournalProgress) + Send + Sync>;
 
 /// Called with every record that is read back; returns an error text for one it cannot read.
-pub(crate) type Replay<'a> = &'a mut dyn FnMut(Seq, &[u8]) -> Result<(), String>;
+pub(crate) type Replay<'a> = &'a mut dyn FnMut(RecordSeq, &[u8]) -> Result<(), String>;
 
 /// Makes records durable.
 pub(crate) trait Journal: Send {
     /// Hands over records without blocking; returns the number of the last one. Empties the batch.
     /// After a failure, nothing is written any more.
-    fn append(&mut self, batch: &mut Batch) -> Seq;
+    fn append(&mut self, batch: &mut RecordBatch) -> RecordSeq;
     /// Requests a sync of everything handed over; useful with durability `interval`.
     fn sync(&mut self);
-    /// Begins a snapshot of every record handed over so far. [`Progress`] reports when a part of it was
+    /// Begins a snapshot of every record handed over so far. [`JournalProgress`] reports when a part of it was
     /// written, and when it is safe or has failed; one snapshot at a time.
     fn begin_snapshot(&mut self);
     /// Hands over records of the snapshot without blocking; empties the batch. Callers must have only a
     /// few parts in progress at once. Each takes at least `pace`, so that the disk has time for
     /// commits.
-    fn add_to_snapshot(&mut self, batch: &mut Batch, pace: Duration);
+    fn add_to_snapshot(&mut self, batch: &mut RecordBatch, pace: Duration);
     /// Completes the snapshot.
     fn finish_snapshot(&mut self);
     /// Abandons the snapshot.
     fn abandon_snapshot(&mut self);
     /// Reads from a snapshot.
-    fn read_snapshot(&mut self, part: Part);
+    fn read_snapshot(&mut self, part: PartRequest);
     /// Returns the bytes handed over and not yet written.
     fn pending_bytes(&self) -> usize;
     /// Returns the statistics of the journal.
     fn stats(&self) -> JournalStats;
     /// Returns the space for records, as last read from the disk.
-    fn room(&self) -> FreeSpace;
+    fn free_space(&self) -> FreeSpace;
     /// Reserves bytes of the disk for the next snapshot: segments are created in the rest only, unless
     /// something already handed over needs one.
     fn reserve(&mut self, bytes: u64);
     /// Reads the free space of the disk again.
-    fn look_for_room(&mut self);
+    fn look_for_space(&mut self);
     /// Writes and syncs everything, marks the log as closed, and ends the threads; blocks for at most
     /// `within`.
     fn close_within(self: Box<Self>, within: Duration) -> Result<(), JournalError>;
@@ -209,9 +209,9 @@ pub(crate) struct FreeSpace {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct JournalStats {
     /// The last record written.
-    pub(crate) written: Seq,
+    pub(crate) written: RecordSeq,
     /// The last record known to be on the disk.
-    pub(crate) synced: Seq,
+    pub(crate) synced: RecordSeq,
     /// Segments, prepared ones included.
     pub(crate) segments: u64,
     /// Bytes of segments and snapshots.
@@ -229,7 +229,7 @@ pub(crate) struct JournalStats {
 }
 
 /// An open journal and the result of its recovery.
-pub(crate) struct Opened {
+pub(crate) struct OpenedJournal {
     /// Takes the records after `last`.
     pub(crate) journal: Box<dyn Journal>,
     /// The id of the store, as clients see it.
@@ -240,18 +240,18 @@ pub(crate) struct Opened {
     /// Non-zero bytes of a torn tail that were cut off.
     pub(crate) cut_bytes: u64,
     /// The last record replayed; 0 for none.
-    pub(crate) last: Seq,
+    pub(crate) last: RecordSeq,
     /// Bytes of the log's records after the snapshot.
     pub(crate) log_bytes: u64,
 }
 
 /// Where the work of an open journal is done.
-pub(crate) enum Labour {
+pub(crate) enum JournalRunner {
     /// In threads of its own.
     Threads,
-    /// By the receiver of the [`Steps`]; [`Wake`] reports when there are some to take.
+    /// By the receiver of the [`JournalSteps`]; [`WakeFn`] reports when there are some to take.
     #[cfg(any(test, feature = "cli"))]
-    Steps(Wake, Box<dyn FnOnce(Steps)>),
+    Steps(WakeFn, Box<dyn FnOnce(JournalSteps)>),
 }
 
 /// Opens or creates the journal in `dir`, and replays every record in order. `new_store_id` is for a
@@ -267,10 +267,10 @@ pub(crate) fn open(
     dir: &Path,
     config: &JournalConfig,
     new_store_id: u64,
-    report: Report,
+    report: ProgressSink,
     replay: Replay,
-) -> Result<Opened, JournalError> {
-    open_by(Labour::Threads, disk, dir, config, new_store_id, report, replay)
+) -> Result<OpenedJournal, JournalError> {
+    open_by(JournalRunner::Threads, disk, dir, config, new_store_id, report, replay)
 }
 
 /// Opens or creates the journal in `dir`, and replays every record in order; `labour` states where its
@@ -281,36 +281,46 @@ pub(crate) fn open(
 /// # Errors
 /// What is wrong, with file and offset; existing files are unchanged.
 pub(crate) fn open_by(
-    labour: Labour,
+    runner: JournalRunner,
     disk: Arc<dyn Disk>,
     dir: &Path,
     config: &JournalConfig,
     new_store_id: u64,
-    report: Report,
+    report: ProgressSink,
     replay: Replay,
-) -> Result<Opened, JournalError> {
-    disk.make_dir(dir).map_err(|error| JournalError::io(Action::MakeDir, dir, &error))?;
+) -> Result<OpenedJournal, JournalError> {
+    disk.make_dir(dir).map_err(|error| JournalError::io(JournalOperation::MakeDir, dir, &error))?;
     let exclusive = Exclusive::take(&*disk, dir)?;
     let disk = Arc::clone(&exclusive.disk);
-    let found = recovery::scan(&*disk, dir, Access::Write, replay)?;
+    let found = recovery::scan(&*disk, dir, SegmentAccess::Write, replay)?;
     let base = found.store_id.unwrap_or(new_store_id);
     let is_new = found.loose;
     let known = found.incarnation.unwrap_or(base);
     let incarnation = Incarnation { id: if is_new { new_store_id } else { known }, is_new };
-    let maker = maker::Maker::new(disk, dir, base, config.segment_bytes);
-    let ready = ready::prepare(found, incarnation, &maker)?;
+    let preallocator = preallocator::Preallocator::new(disk, dir, base, config.segment_bytes);
+    let ready = prepared_log::prepare(found, incarnation, &preallocator)?;
     let (last, cut_bytes, log_bytes) = (ready.last, ready.cut_bytes, ready.log_bytes);
-    let journal = match labour {
-        Labour::Threads => FileJournal::start(ready, maker, config, report, exclusive)?,
+    let journal = match runner {
+        JournalRunner::Threads => {
+            FileJournal::start(ready, preallocator, config, report, exclusive)?
+        }
         #[cfg(any(test, feature = "cli"))]
-        Labour::Steps(wake, take) => {
-            let (journal, steps) = FileJournal::step(ready, maker, config, report, exclusive, wake);
+        JournalRunner::Steps(wake, take) => {
+            let (journal, steps) =
+                FileJournal::step(ready, preallocator, config, report, exclusive, wake);
             take(steps);
             journal
         }
     };
     let Incarnation { id: store_id, is_new: is_reborn } = incarnation;
-    Ok(Opened { journal: Box::new(journal), store_id, is_reborn, cut_bytes, last, log_bytes })
+    Ok(OpenedJournal {
+        journal: Box::new(journal),
+        store_id,
+        is_reborn,
+        cut_bytes,
+        last,
+        log_bytes,
+    })
 }
 
 /// Checks every byte of the journal in `dir` without changing anything.
@@ -320,5 +330,5 @@ pub(crate) fn open_by(
 #[cfg(any(test, feature = "cli"))]
 pub(crate) fn verify(disk: &dyn Disk, dir: &Path, each: Replay) -> Result<Verified, JournalError> {
     let exclusive = Exclusive::look(disk, dir)?;
-    Ok(recovery::scan(&*exclusive.disk, dir, Access::Read, each)?.verified())
+    Ok(recovery::scan(&*exclusive.disk, dir, SegmentAccess::Read, each)?.verified())
 }

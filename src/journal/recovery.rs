@@ -7,17 +7,17 @@ use std::collections::VecDeque;
 use std::path::Path;
 
 use super::disk::Disk;
-use super::error::Action;
+use super::error::JournalOperation;
 use super::exclusive::MARKER;
-use super::files::{Access, Stop, read_snapshot, segments};
+use super::files::{SegmentAccess, StopPosition, read_snapshot, segments};
 use super::format::{
-    COMMIT_HEAD, CommitHead, FLAG_CLOSED, FLAG_LOOSE, FLAG_MASKED, FLAG_NO_SUCCESSOR, Records,
-    SECTOR, SEGMENT_HEAD, Slot, check_body, is_zero, mask, zero_pieces,
+    COMMIT_HEAD, CommitHead, CommitSlot, FLAG_CLOSED, FLAG_MASKED, FLAG_NO_SUCCESSOR,
+    FLAG_UNSYNCED_SHOWN, Records, SECTOR, SEGMENT_HEAD, check_body, is_zero, mask, zero_pieces,
 };
 use super::groups::Groups;
 use super::segment::{self, Segment};
-use super::snapshot::Checked;
-use super::{JournalError, Replay, Seq};
+use super::snapshot::SnapshotFacts;
+use super::{JournalError, RecordSeq, Replay};
 
 /// The result of a check of a journal.
 #[cfg(any(test, feature = "cli"))]
@@ -26,7 +26,7 @@ pub(crate) struct Verified {
     /// The identity in the segments; `None` without segments.
     pub(crate) store_id: Option<u64>,
     /// The last record in the newest snapshot; 0 without one.
-    pub(crate) snapshot: Seq,
+    pub(crate) snapshot: RecordSeq,
     /// Segments, the prepared ones included.
     pub(crate) segments: u64,
     /// The number of writes in them.
@@ -44,15 +44,15 @@ pub(crate) struct Verified {
 }
 
 /// The result of a scan.
-pub(super) struct Found {
+pub(super) struct ScanResult {
     pub(super) store_id: Option<u64>,
-    pub(super) snapshot: Option<Checked>,
+    pub(super) snapshot: Option<SnapshotFacts>,
     pub(super) segments: Vec<Segment>,
     /// The first record of each segment that has commits.
-    pub(super) firsts: Vec<Seq>,
+    pub(super) firsts: Vec<RecordSeq>,
     /// The end of the good commits: the index of the segment and the position in it.
     pub(super) end: (usize, u64),
-    pub(super) last: Seq,
+    pub(super) last: RecordSeq,
     pub(super) torn: Option<u64>,
     pub(super) commits: u64,
     pub(super) bytes: u64,
@@ -62,26 +62,26 @@ pub(super) struct Found {
     /// Whether changes that are no longer in the log may have been visible.
     pub(super) loose: bool,
     pub(super) groups: Groups,
-    pub(super) unwitnessed: Unwitnessed,
+    pub(super) unwitnessed: UnconfirmedCommits,
     /// The newest segment to which a commit refers as a successor.
     pub(super) promised: u64,
-    pub(super) stop: Option<Stop>,
+    pub(super) stop: Option<StopPosition>,
 }
 
 /// The commits at the end of a log that no later commit declares synced.
 #[derive(Default)]
-pub(super) struct Unwitnessed(VecDeque<Unsure>);
+pub(super) struct UnconfirmedCommits(VecDeque<UnconfirmedCommit>);
 
 /// A commit that may not be on the disk.
-struct Unsure {
+struct UnconfirmedCommit {
     /// The index of the segment and the position in it.
     place: (usize, u64),
     /// The last record of the commit; without records, the one before.
-    last: Seq,
+    last: RecordSeq,
     is_empty: bool,
 }
 
-impl Unwitnessed {
+impl UnconfirmedCommits {
     /// Adds the next commit, and removes those that it declares synced.
     fn note(&mut self, place: (usize, u64), commit: &CommitHead) {
         let mut sure = self.0.partition_point(|it| it.last <= commit.synced_through);
@@ -91,7 +91,11 @@ impl Unwitnessed {
             sure -= 1;
         }
         self.0.drain(..sure);
-        self.0.push_back(Unsure { place, last: commit.last(), is_empty: commit.records == 0 });
+        self.0.push_back(UnconfirmedCommit {
+            place,
+            last: commit.last(),
+            is_empty: commit.records == 0,
+        });
     }
 
     /// Returns the start of the first of them: the index of the segment and the position in it.
@@ -104,9 +108,9 @@ impl Unwitnessed {
 pub(super) fn scan(
     disk: &dyn Disk,
     dir: &Path,
-    access: Access,
+    access: SegmentAccess,
     replay: Replay,
-) -> Result<Found, JournalError> {
+) -> Result<ScanResult, JournalError> {
     scan_files(disk, dir, access, None, replay)
 }
 
@@ -115,21 +119,22 @@ pub(super) fn scan(
 pub(super) fn scan_until(
     disk: &dyn Disk,
     dir: &Path,
-    stop: Stop,
+    stop: StopPosition,
     replay: Replay,
-) -> Result<Found, JournalError> {
-    scan_files(disk, dir, Access::Read, Some(stop), replay)
+) -> Result<ScanResult, JournalError> {
+    scan_files(disk, dir, SegmentAccess::Read, Some(stop), replay)
 }
 
 fn scan_files(
     disk: &dyn Disk,
     dir: &Path,
-    access: Access,
-    stop: Option<Stop>,
+    access: SegmentAccess,
+    stop: Option<StopPosition>,
     replay: Replay,
-) -> Result<Found, JournalError> {
-    let mut names = disk.list(dir).map_err(|error| JournalError::io(Action::List, dir, &error))?;
-    if let Some(Stop { number: stop, offset }) = stop {
+) -> Result<ScanResult, JournalError> {
+    let mut names =
+        disk.list(dir).map_err(|error| JournalError::io(JournalOperation::List, dir, &error))?;
+    if let Some(StopPosition { number: stop, offset }) = stop {
         // If the header is damaged, the whole segment is dropped.
         let keep = |number| number < stop || number == stop && offset >= SEGMENT_HEAD as u64;
         names.retain(|name| segment::number_in(name).flatten().is_none_or(keep));
@@ -141,7 +146,7 @@ fn scan_files(
     if empty && stop.is_none() && names.iter().any(|name| name == MARKER) {
         return Err(JournalError::Gone { dir: dir.to_owned(), marker: dir.join(MARKER) });
     }
-    let mut found = Found {
+    let mut found = ScanResult {
         store_id: snapshot.map(|it| it.store_id).or(store_id),
         snapshot,
         segments: Vec::new(),
@@ -155,7 +160,7 @@ fn scan_files(
         incarnation: snapshot.map(|it| it.incarnation),
         loose: false,
         groups: Groups::default(),
-        unwitnessed: Unwitnessed::default(),
+        unwitnessed: UnconfirmedCommits::default(),
         promised: 0,
         stop,
     };
@@ -175,7 +180,7 @@ fn scan_files(
     Ok(found)
 }
 
-impl Found {
+impl ScanResult {
     fn walk(&mut self, segments: &[Segment], replay: Replay) -> Result<(), JournalError> {
         for (index, segment) in segments.iter().enumerate() {
             let Some(later) = segments.get(index + 1..) else { break };
@@ -189,12 +194,12 @@ impl Found {
                     return Ok(());
                 }
                 let commit = match CommitHead::decode(&head, segment.head.salt, at) {
-                    Slot::Zero => break,
-                    Slot::Bad => {
+                    CommitSlot::Zero => break,
+                    CommitSlot::Bad => {
                         let what = "this is not the header of a commit";
                         return Err(segment.damaged(at, what));
                     }
-                    Slot::Commit(commit) => commit,
+                    CommitSlot::Commit(commit) => commit,
                 };
                 let expected = self.last + 1;
                 if commit.first != expected {
@@ -250,8 +255,8 @@ impl Found {
             return false;
         };
         let span = match CommitHead::decode(head, segment.head.salt, at) {
-            Slot::Commit(commit) => commit.span(),
-            Slot::Zero | Slot::Bad => COMMIT_HEAD as u64,
+            CommitSlot::Commit(commit) => commit.span(),
+            CommitSlot::Zero | CommitSlot::Bad => COMMIT_HEAD as u64,
         };
         stop.offset < at + span
     }
@@ -306,7 +311,7 @@ impl Found {
         if commit.incarnation != 0 {
             (self.incarnation, self.loose) = (Some(commit.incarnation), false);
         }
-        self.loose = !self.closed && (self.loose || commit.flags & FLAG_LOOSE != 0);
+        self.loose = !self.closed && (self.loose || commit.flags & FLAG_UNSYNCED_SHOWN != 0);
         Ok(())
     }
 
@@ -339,7 +344,7 @@ impl Found {
     }
 
     #[cfg(any(test, feature = "cli"))]
-    pub(super) fn last(&self) -> Seq {
+    pub(super) fn last(&self) -> RecordSeq {
         self.last
     }
 
@@ -390,7 +395,7 @@ fn witnessed(
     segment: &Segment,
     from: u64,
     later: &[Segment],
-    seq: Seq,
+    seq: RecordSeq,
 ) -> Result<bool, JournalError> {
     let mut witnessed = false;
     let rest = later.iter().map(|segment| (segment, SEGMENT_HEAD as u64));
@@ -398,7 +403,8 @@ fn witnessed(
         segment.chunks(from, |start, chunk| {
             let slots = chunk.chunks(COMMIT_HEAD).zip((start..).step_by(COMMIT_HEAD));
             for (slot, at) in slots {
-                if let Slot::Commit(commit) = CommitHead::decode(slot, segment.head.salt, at) {
+                if let CommitSlot::Commit(commit) = CommitHead::decode(slot, segment.head.salt, at)
+                {
                     witnessed |= commit.synced_through >= seq;
                 }
             }

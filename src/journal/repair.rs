@@ -4,16 +4,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::disk::Disk;
-use super::error::Action;
+use super::error::JournalOperation;
 use super::exclusive::{self, Exclusive};
-use super::files::Stop;
+use super::files::StopPosition;
 use super::format::{
-    COMMIT_HEAD, CommitHead, FLAG_LOOSE, FLAG_NO_SUCCESSOR, SEGMENT_HEAD, SegmentHead, Slot,
+    COMMIT_HEAD, CommitHead, CommitSlot, FLAG_NO_SUCCESSOR, FLAG_UNSYNCED_SHOWN, SEGMENT_HEAD,
+    SegmentHead,
 };
-use super::maker::Maker;
+use super::preallocator::Preallocator;
 use super::recovery;
 use super::segment;
-use super::{JournalError, Seq};
+use super::{JournalError, RecordSeq};
 use crate::config::JournalConfig;
 
 /// The size of a read; a multiple of the alignment of commits.
@@ -44,7 +45,7 @@ pub(crate) struct Repair {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Dropped {
     /// The last record that stays.
-    pub(crate) last: Seq,
+    pub(crate) last: RecordSeq,
     /// Dropped records, as far as they can be counted.
     pub(crate) records: u64,
     /// Non-zero bytes from the first dropped record on.
@@ -70,8 +71,10 @@ pub(crate) fn plan(
     };
     let exclusive = Exclusive::take(disk, dir)?;
     let disk = &*exclusive.disk;
-    let names = disk.list(dir).map_err(|error| JournalError::io(Action::List, dir, &error))?;
-    let found = recovery::scan_until(disk, dir, Stop { number, offset }, &mut |_, _| Ok(()))?;
+    let names =
+        disk.list(dir).map_err(|error| JournalError::io(JournalOperation::List, dir, &error))?;
+    let found =
+        recovery::scan_until(disk, dir, StopPosition { number, offset }, &mut |_, _| Ok(()))?;
     let last = found.last();
     let mut dropped = Dropped { last, ..Dropped::default() };
     let mut newest = last;
@@ -102,10 +105,10 @@ fn count(
     number: u64,
     from: u64,
     dropped: &mut Dropped,
-    newest: &mut Seq,
+    newest: &mut RecordSeq,
 ) -> Result<Option<SegmentHead>, JournalError> {
     let path = segment::path(dir, number);
-    let failed = |error| JournalError::io(Action::Read, &path, &error);
+    let failed = |error| JournalError::io(JournalOperation::Read, &path, &error);
     let file = disk.open(&path).map_err(failed)?;
     let len = file.len().map_err(failed)?;
     let read = |at: u64, bytes: u64| -> Result<Vec<u8>, JournalError> {
@@ -120,7 +123,7 @@ fn count(
         dropped.bytes += chunk.iter().filter(|byte| **byte != 0).count() as u64;
         for (slot, place) in chunk.chunks(COMMIT_HEAD).zip((at..).step_by(COMMIT_HEAD)) {
             let salt = head.map_or(0, |head| head.salt);
-            if let Slot::Commit(commit) = CommitHead::decode(slot, salt, place) {
+            if let CommitSlot::Commit(commit) = CommitHead::decode(slot, salt, place) {
                 *newest = commit.last().max(*newest);
             }
         }
@@ -149,9 +152,9 @@ impl Repair {
         for number in self.later.iter().rev() {
             let path = segment::path(&self.dir, *number);
             let removed = disk.remove(&path);
-            removed.map_err(|error| JournalError::io(Action::Remove, &path, &error))?;
+            removed.map_err(|error| JournalError::io(JournalOperation::Remove, &path, &error))?;
             let synced = disk.sync_dir(&self.dir);
-            synced.map_err(|error| JournalError::io(Action::Sync, &self.dir, &error))?;
+            synced.map_err(|error| JournalError::io(JournalOperation::Sync, &self.dir, &error))?;
         }
         let Some((head, mut commits)) = self.end else { return Ok(()) };
         let Self { exclusive, dir, dropped, .. } = self;
@@ -160,15 +163,19 @@ impl Repair {
             // The dropped records may have been visible, so the store gets another id when it is
             // opened.
             let last = dropped.last;
-            let flags = FLAG_LOOSE | FLAG_NO_SUCCESSOR;
+            let flags = FLAG_UNSYNCED_SHOWN | FLAG_NO_SUCCESSOR;
             let mark = CommitHead { first: last + 1, synced_through: last, flags, ..EMPTY };
             commits.extend_from_slice(&mark.encode(head.salt, at));
         }
-        let maker =
-            Maker::new(Arc::clone(&exclusive.disk), &dir, head.store_id, config.segment_bytes);
+        let preallocator = Preallocator::new(
+            Arc::clone(&exclusive.disk),
+            &dir,
+            head.store_id,
+            config.segment_bytes,
+        );
         // As a copy, because the file may also be too short or too long.
-        maker.put(head, &commits)?;
-        maker.make(head.number + 1)?;
+        preallocator.put(head, &commits)?;
+        preallocator.make(head.number + 1)?;
         Ok(())
     }
 }

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::disk::Disk;
-use super::error::Action;
+use super::error::JournalOperation;
 use super::exclusive::{self, Exclusive};
-use super::format::Snapshot;
-use super::maker::Maker;
-use super::snapshot::{self, Checked, Reading, Writing};
+use super::format::SnapshotHead;
+use super::preallocator::Preallocator;
+use super::snapshot::{self, SnapshotFacts, SnapshotReader, UnfinishedSnapshot};
 use super::{JournalError, Replay, segment};
 use crate::config::JournalConfig;
 
@@ -36,9 +36,9 @@ pub(crate) fn check(
     file: &Path,
     replay: Replay,
 ) -> Result<Contents, JournalError> {
-    let reading = Reading::open(disk, file)?;
+    let reading = SnapshotReader::open(disk, file)?;
     reading.replay(replay)?;
-    let Checked { incarnation: store_id, records, bytes, .. } = reading.says();
+    let SnapshotFacts { incarnation: store_id, records, bytes, .. } = reading.facts();
     Ok(Contents { store_id, records, bytes })
 }
 
@@ -57,27 +57,29 @@ pub(crate) fn restore(
     replay: Replay,
 ) -> Result<Contents, JournalError> {
     let contents = check(disk, file, replay)?;
-    disk.make_dir(dir).map_err(|error| JournalError::io(Action::MakeDir, dir, &error))?;
+    disk.make_dir(dir).map_err(|error| JournalError::io(JournalOperation::MakeDir, dir, &error))?;
     let exclusive = Exclusive::take(disk, dir)?;
     let to = &exclusive.disk;
     if let Some(file) = anything_in(&**to, dir)? {
         return Err(JournalError::NotEmpty { file });
     }
-    let reading = Reading::open(disk, file)?;
-    let seq = reading.says().seq;
-    let mut writing = Writing::begin(to, dir, Snapshot { store_id, seq, incarnation: 0 })?;
+    let reading = SnapshotReader::open(disk, file)?;
+    let seq = reading.facts().seq;
+    let mut writing =
+        UnfinishedSnapshot::begin(to, dir, SnapshotHead { store_id, seq, incarnation: 0 })?;
     reading.read(|_, framed, records| writing.append(framed, records))?;
     // The snapshot first: without a segment it is refused, while a segment without it would be an empty
     // store.
     writing.finish(FIRST_SEGMENT, seq + 1)?;
-    Maker::new(Arc::clone(to), dir, store_id, config.segment_bytes).make(FIRST_SEGMENT)?;
+    Preallocator::new(Arc::clone(to), dir, store_id, config.segment_bytes).make(FIRST_SEGMENT)?;
     exclusive::mark(&**to, dir, store_id)?;
     Ok(contents)
 }
 
 /// Returns a file of a journal, if there is one.
 fn anything_in(disk: &dyn Disk, dir: &Path) -> Result<Option<PathBuf>, JournalError> {
-    let names = disk.list(dir).map_err(|error| JournalError::io(Action::List, dir, &error))?;
+    let names =
+        disk.list(dir).map_err(|error| JournalError::io(JournalOperation::List, dir, &error))?;
     let found = names
         .iter()
         .find(|name| segment::number_in(name).is_some() || snapshot::seq_in(name).is_some());

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::JournalError;
 use super::disk::DiskFile;
-use super::error::Action;
+use super::error::JournalOperation;
 use super::format::{COMMIT_HEAD, SEAL, SECTOR, SEGMENT_HEAD, SegmentHead};
 
 /// The suffix of a file that is not a complete segment yet.
@@ -44,15 +44,17 @@ pub(super) fn capacity(size: u64) -> u64 {
 
 impl Segment {
     pub(super) fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), JournalError> {
-        self.file.read_at(offset, into).map_err(|error| self.failed(Action::Read, &error))
+        self.file.read_at(offset, into).map_err(|error| self.failed(JournalOperation::Read, &error))
     }
 
     pub(super) fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), JournalError> {
-        self.file.write_all_at(offset, bytes).map_err(|error| self.failed(Action::Write, &error))
+        self.file
+            .write_all_at(offset, bytes)
+            .map_err(|error| self.failed(JournalOperation::Write, &error))
     }
 
     pub(super) fn sync(&self) -> Result<(), JournalError> {
-        self.file.sync_data().map_err(|error| self.failed(Action::Sync, &error))
+        self.file.sync_data().map_err(|error| self.failed(JournalOperation::Sync, &error))
     }
 
     /// Checks that the file still has a name.
@@ -60,7 +62,7 @@ impl Segment {
         match self.file.is_removed() {
             Ok(false) => Ok(()),
             Ok(true) => Err(JournalError::Removed { file: self.path.clone() }),
-            Err(error) => Err(self.failed(Action::Read, &error)),
+            Err(error) => Err(self.failed(JournalOperation::Read, &error)),
         }
     }
 
@@ -89,7 +91,7 @@ impl Segment {
         Ok(())
     }
 
-    fn failed(&self, what: Action, error: &std::io::Error) -> JournalError {
+    fn failed(&self, what: JournalOperation, error: &std::io::Error) -> JournalError {
         JournalError::io(what, &self.path, error)
     }
 }

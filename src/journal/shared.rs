@@ -7,11 +7,11 @@ use std::time::Instant;
 use parking_lot::{Condvar, Mutex};
 
 use super::segment::Segment;
-use super::{JournalError, JournalStats, Seq};
+use super::{JournalError, JournalStats, RecordSeq};
 
 /// The state shared by the threads.
-pub(super) struct Shared {
-    pub(super) state: Mutex<State>,
+pub(super) struct JournalShared {
+    pub(super) state: Mutex<JournalState>,
     /// Wakes the writer.
     pub(super) work: Condvar,
     /// Wakes the maker.
@@ -26,9 +26,9 @@ pub(super) struct Shared {
     pub(super) reserved: AtomicU64,
 }
 
-impl Shared {
+impl JournalShared {
     /// Waits until `ended` holds, but at most until `by`; returns whether it holds.
-    pub(super) fn wait_for_end(&self, by: Instant, ended: impl Fn(&State) -> bool) -> bool {
+    pub(super) fn wait_for_end(&self, by: Instant, ended: impl Fn(&JournalState) -> bool) -> bool {
         let mut state = self.state.lock();
         while !ended(&state) {
             if self.ended.wait_until(&mut state, by).timed_out() {
@@ -49,7 +49,7 @@ pub(super) enum Ending {
 }
 
 /// The state behind the mutex.
-pub(super) struct State {
+pub(super) struct JournalState {
     /// Framed records that the writer has not taken yet; the writer swaps its own buffer for this one.
     pub(super) handed: Vec<u8>,
     pub(super) sync: bool,
@@ -58,11 +58,11 @@ pub(super) struct State {
     /// Segments ready for use, in order.
     pub(super) spares: VecDeque<Segment>,
     /// The segments in use, oldest first; the last is the current one.
-    pub(super) used: VecDeque<Used>,
+    pub(super) used: VecDeque<UsedSegment>,
     /// The segment that the maker must create.
     pub(super) wanted: Option<u64>,
     /// The reason why the last attempt failed.
-    pub(super) no_room: Option<JournalError>,
+    pub(super) no_space: Option<JournalError>,
     /// A snapshot, which will free space, waits for the sync of what was handed over: that is written
     /// regardless of the reserved space.
     pub(super) owed: bool,
@@ -89,9 +89,9 @@ pub(super) struct State {
 
 /// A segment in use.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Used {
+pub(super) struct UsedSegment {
     pub(super) number: u64,
     /// The first record or, if the segment has none yet, the next one.
-    pub(super) first: Seq,
+    pub(super) first: RecordSeq,
     pub(super) bytes: u64,
 }

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::disk::{Disk, DiskFile};
-use super::error::Action;
-use super::format::{BadHead, FRAME_BYTES, Place, Record, Records, Snapshot, Trailer, frame_len};
+use super::error::JournalOperation;
+use super::format::{
+    BadHead, CommitRecord, FRAME_BYTES, GroupPosition, Records, SnapshotHead, Trailer, frame_len,
+};
 use super::segment::TEMPORARY;
-use super::{JournalError, Seq};
+use super::{JournalError, RecordSeq};
 
 const SUFFIX: &str = ".snap";
 
@@ -22,40 +24,40 @@ const SYNC_EVERY: u64 = 256 * 1024;
 const NUMBER_MAX: u64 = 1 << 62;
 
 /// Returns the name of the snapshot of every record up to `seq`.
-pub(super) fn name(seq: Seq) -> String {
+pub(super) fn name(seq: RecordSeq) -> String {
     format!("{seq:016x}{SUFFIX}")
 }
 
 /// Returns the path of that snapshot.
-pub(super) fn path(dir: &Path, seq: Seq) -> PathBuf {
+pub(super) fn path(dir: &Path, seq: RecordSeq) -> PathBuf {
     dir.join(name(seq))
 }
 
 /// Returns the record in a name: `None` for other files, `Some(None)` for a name that no snapshot has.
-pub(super) fn seq_in(file: &str) -> Option<Option<Seq>> {
+pub(super) fn seq_in(file: &str) -> Option<Option<RecordSeq>> {
     let digits = file.strip_suffix(SUFFIX)?;
-    let seq = Seq::from_str_radix(digits, 16).ok();
+    let seq = RecordSeq::from_str_radix(digits, 16).ok();
     Some(seq.filter(|seq| name(*seq) == file))
 }
 
 /// A snapshot that is being written, under a temporary name.
-pub(super) struct Writing {
+pub(super) struct UnfinishedSnapshot {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     temporary: PathBuf,
     file: Box<dyn DiskFile>,
-    pub(super) seq: Seq,
+    pub(super) seq: RecordSeq,
     at: u64,
     synced: u64,
     trailer: Trailer,
     kept: bool,
 }
 
-impl Writing {
+impl UnfinishedSnapshot {
     pub(super) fn begin(
         disk: &Arc<dyn Disk>,
         dir: &Path,
-        head: Snapshot,
+        head: SnapshotHead,
     ) -> Result<Self, JournalError> {
         let seq = head.seq;
         let temporary = dir.join(format!("{}{TEMPORARY}", name(seq)));
@@ -67,7 +69,7 @@ impl Writing {
         let file = made.map_err(|error| {
             // Best effort: the next start removes it too.
             let _ = disk.remove(&temporary);
-            JournalError::io(Action::Make, &temporary, &error)
+            JournalError::io(JournalOperation::Make, &temporary, &error)
         })?;
         Ok(Self {
             disk: Arc::clone(disk),
@@ -94,36 +96,38 @@ impl Writing {
 
     /// Completes the snapshot: the log continues in `segment`, which begins with the record `first`.
     /// Returns its size.
-    pub(super) fn finish(mut self, segment: u64, first: Seq) -> Result<u64, JournalError> {
+    pub(super) fn finish(mut self, segment: u64, first: RecordSeq) -> Result<u64, JournalError> {
         (self.trailer.segment, self.trailer.first) = (segment, first);
         let trailer = self.trailer.encode();
         self.write(&trailer)?;
         self.sync()?;
         let path = path(&self.dir, self.seq);
         let renamed = self.disk.rename(&self.temporary, &path);
-        renamed.map_err(|error| JournalError::io(Action::Make, &path, &error))?;
+        renamed.map_err(|error| JournalError::io(JournalOperation::Make, &path, &error))?;
         self.kept = true;
         let synced = self.disk.sync_dir(&self.dir);
-        synced.map_err(|error| JournalError::io(Action::Sync, &self.dir, &error))?;
+        synced.map_err(|error| JournalError::io(JournalOperation::Sync, &self.dir, &error))?;
         Ok(self.at)
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), JournalError> {
         let written = self.file.write_all_at(self.at, bytes);
-        written.map_err(|error| JournalError::io(Action::Write, &self.temporary, &error))?;
+        written
+            .map_err(|error| JournalError::io(JournalOperation::Write, &self.temporary, &error))?;
         self.at += bytes.len() as u64;
         Ok(())
     }
 
     fn sync(&mut self) -> Result<(), JournalError> {
         let synced = self.file.sync_data();
-        synced.map_err(|error| JournalError::io(Action::Sync, &self.temporary, &error))?;
+        synced
+            .map_err(|error| JournalError::io(JournalOperation::Sync, &self.temporary, &error))?;
         self.synced = self.at;
         Ok(())
     }
 }
 
-impl Drop for Writing {
+impl Drop for UnfinishedSnapshot {
     fn drop(&mut self) {
         if !self.kept {
             // Best effort: the next start removes it too.
@@ -134,16 +138,16 @@ impl Drop for Writing {
 
 /// The properties stored in a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Checked {
+pub(super) struct SnapshotFacts {
     pub(super) store_id: u64,
     /// The id of the store when the snapshot was written.
     pub(super) incarnation: u64,
     /// The last record in the snapshot.
-    pub(super) seq: Seq,
+    pub(super) seq: RecordSeq,
     /// The segment in which the log continues.
     pub(super) segment: u64,
     /// The first record there.
-    pub(super) first: Seq,
+    pub(super) first: RecordSeq,
     /// The number of the snapshot's own records.
     pub(super) records: u64,
     /// The size of the file.
@@ -151,36 +155,36 @@ pub(super) struct Checked {
 }
 
 /// A snapshot that is read, always completely, because only its end shows whether it is complete.
-pub(super) struct Reading {
+pub(super) struct SnapshotReader {
     path: PathBuf,
     file: Box<dyn DiskFile>,
-    head: Snapshot,
+    head: SnapshotHead,
     trailer: Trailer,
     len: u64,
 }
 
-impl Reading {
+impl SnapshotReader {
     /// Opens the file at `path`, whatever its name, and reads its header and trailer.
     pub(super) fn open(disk: &dyn Disk, path: &Path) -> Result<Self, JournalError> {
         let failed = |action| move |error| JournalError::io(action, path, &error);
-        let file = disk.open(path).map_err(failed(Action::Open))?;
-        let len = file.len().map_err(failed(Action::Read))?;
-        let (mut head, mut trailer) = (vec![0; Snapshot::BYTES], vec![0; Trailer::BYTES]);
+        let file = disk.open(path).map_err(failed(JournalOperation::Open))?;
+        let len = file.len().map_err(failed(JournalOperation::Read))?;
+        let (mut head, mut trailer) = (vec![0; SnapshotHead::BYTES], vec![0; Trailer::BYTES]);
         if len < (head.len() + trailer.len()) as u64 {
             return Err(JournalError::damaged(path, len, "the file is cut short"));
         }
-        file.read_at(0, &mut head).map_err(failed(Action::Read))?;
-        let head = Snapshot::decode(&head).map_err(|bad| match bad {
+        file.read_at(0, &mut head).map_err(failed(JournalOperation::Read))?;
+        let head = SnapshotHead::decode(&head).map_err(|bad| match bad {
             BadHead::Foreign => JournalError::format(path, "it is not a Wakeful snapshot"),
             BadHead::Version(version) => JournalError::version(path, version),
             BadHead::Damaged(offset, what) => JournalError::damaged(path, offset, what),
         })?;
         let end = len - trailer.len() as u64;
-        file.read_at(end, &mut trailer).map_err(failed(Action::Read))?;
+        file.read_at(end, &mut trailer).map_err(failed(JournalOperation::Read))?;
         let trailer = Trailer::decode(&trailer).ok_or_else(|| {
             JournalError::damaged(path, end, "the file does not end like a complete snapshot")
         })?;
-        if trailer.bytes != end - Snapshot::BYTES as u64 {
+        if trailer.bytes != end - SnapshotHead::BYTES as u64 {
             let what = format!("it should have {} bytes of records", trailer.bytes);
             return Err(JournalError::damaged(path, end, what));
         }
@@ -196,8 +200,8 @@ impl Reading {
         Ok(Self { path: path.to_owned(), file, head, trailer, len })
     }
 
-    pub(super) fn says(&self) -> Checked {
-        Checked {
+    pub(super) fn facts(&self) -> SnapshotFacts {
+        SnapshotFacts {
             store_id: self.head.store_id,
             incarnation: match self.head.incarnation {
                 0 => self.head.store_id,
@@ -218,7 +222,7 @@ impl Reading {
         mut see: impl FnMut(u64, &[u8], u64) -> Result<(), JournalError>,
     ) -> Result<(), JournalError> {
         let end = self.len - Trailer::BYTES as u64;
-        let mut at = Snapshot::BYTES as u64;
+        let mut at = SnapshotHead::BYTES as u64;
         let mut buffer = Vec::new();
         let Trailer { segment, first, .. } = self.trailer;
         let mut found = Trailer { segment, first, ..Trailer::default() };
@@ -226,7 +230,7 @@ impl Reading {
         while at < end {
             buffer.resize(want.min(end - at) as usize, 0);
             let read = self.file.read_at(at, &mut buffer);
-            read.map_err(|error| JournalError::io(Action::Read, &self.path, &error))?;
+            read.map_err(|error| JournalError::io(JournalOperation::Read, &self.path, &error))?;
             let (bytes, records) = whole_records(&buffer);
             if records == 0 {
                 let needed = frame_len(&buffer);
@@ -268,7 +272,7 @@ impl Reading {
 fn whole_records(bytes: &[u8]) -> (usize, u64) {
     let (mut end, mut records) = (0, 0);
     // A snapshot is complete or absent as a whole, so it has no groups.
-    let alone = |record: &Record| record.place == Place::ALONE;
+    let alone = |record: &CommitRecord| record.place == GroupPosition::ALONE;
     for record in Records::of(bytes).map_while(Result::ok).take_while(alone) {
         end = record.at + FRAME_BYTES + record.payload.len();
         records += 1;

@@ -1,4 +1,4 @@
-//! [`Steps`]: the work of the journal's threads, done one step at a time by the caller.
+//! [`JournalSteps`]: the work of the journal's threads, done one step at a time by the caller.
 //!
 //! For simulations, in which nothing happens concurrently. Each step is what a thread does between two
 //! waits, by the same code.
@@ -8,54 +8,55 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::keeper::Left;
-use super::snapshot::Writing;
-use super::thread::{Made, RETRY, Workers, make_next};
+use super::snapshot::UnfinishedSnapshot;
+use super::snapshot_writer::CommandRest;
+use super::thread::{JournalTasks, PreallocationResult, RETRY, make_next};
 use crate::environment;
 
 /// Called when there is work. Must not block, nor take a step.
-pub(crate) type Wake = Box<dyn Fn() + Send + Sync>;
+pub(crate) type WakeFn = Box<dyn Fn() + Send + Sync>;
 
 /// The thread whose step is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Hand {
+pub(crate) enum JournalWorker {
     /// Writes and syncs the log.
     Writer,
     /// Creates segments.
-    Maker,
+    Preallocator,
     /// Writes snapshots.
-    Keeper,
+    SnapshotWriter,
 }
 
 /// The work of the threads. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Steps(Arc<Inner>);
+pub(crate) struct JournalSteps(Arc<StepsShared>);
 
-struct Inner {
-    state: Mutex<State>,
-    wake: Wake,
+struct StepsShared {
+    state: Mutex<StepsState>,
+    wake: WakeFn,
 }
 
-struct State {
-    workers: Workers,
+struct StepsState {
+    workers: JournalTasks,
     written: bool,
     /// When to retry the creation of a segment.
     retry_at: Option<Instant>,
     /// What the snapshot thread waits for.
-    kept: Kept,
+    kept: SnapshotStep,
 }
 
-enum Kept {
+enum SnapshotStep {
     Order,
     Rest(Instant),
-    Sync(Writing),
+    Sync(UnfinishedSnapshot),
 }
 
-impl Steps {
-    pub(super) fn new(workers: Workers, wake: Wake) -> Self {
+impl JournalSteps {
+    pub(super) fn new(workers: JournalTasks, wake: WakeFn) -> Self {
         workers.writer.want();
-        let state = State { workers, written: false, retry_at: None, kept: Kept::Order };
-        let steps = Self(Arc::new(Inner { state: Mutex::new(state), wake }));
+        let state =
+            StepsState { workers, written: false, retry_at: None, kept: SnapshotStep::Order };
+        let steps = Self(Arc::new(StepsShared { state: Mutex::new(state), wake }));
         steps.wake();
         steps
     }
@@ -65,12 +66,12 @@ impl Steps {
     }
 
     /// Takes one step; returns whether there was one to take.
-    pub(crate) fn take(&self, hand: Hand) -> bool {
+    pub(crate) fn take(&self, worker: JournalWorker) -> bool {
         let mut state = self.0.state.lock();
-        match hand {
-            Hand::Writer => state.write(),
-            Hand::Maker => state.make(),
-            Hand::Keeper => state.keep(),
+        match worker {
+            JournalWorker::Writer => state.write(),
+            JournalWorker::Preallocator => state.make(),
+            JournalWorker::SnapshotWriter => state.keep(),
         }
     }
 
@@ -78,7 +79,7 @@ impl Steps {
     pub(crate) fn due(&self) -> Option<Instant> {
         let state = self.0.state.lock();
         let rest = match state.kept {
-            Kept::Rest(until) => Some(until),
+            SnapshotStep::Rest(until) => Some(until),
             _ => None,
         };
         let writer = state.workers.writer.due().filter(|_| !state.written);
@@ -94,14 +95,14 @@ impl Steps {
     /// Executes the remaining orders for snapshots.
     pub(super) fn keep_to_the_end(&self) {
         let mut state = self.0.state.lock();
-        if let Kept::Rest(until) = &mut state.kept {
+        if let SnapshotStep::Rest(until) = &mut state.kept {
             *until = environment::now();
         }
         while state.keep() {}
     }
 }
 
-impl State {
+impl StepsState {
     fn write(&mut self) -> bool {
         if self.written {
             return false;
@@ -124,42 +125,44 @@ impl State {
     }
 
     fn make(&mut self) -> bool {
-        let Workers { shared, maker, disk_bytes_max, .. } = &self.workers;
+        let JournalTasks { shared, preallocator, disk_bytes_max, .. } = &self.workers;
         let mut state = shared.state.lock();
         let rests = self.retry_at.is_some_and(|until| environment::now() < until);
         if state.done || (rests && !state.retry && !state.look) {
             return false;
         }
         self.retry_at = None;
-        match make_next(shared, maker, *disk_bytes_max, &mut state) {
-            Made::Nothing => return false,
-            Made::Segment => {}
-            Made::Failed => self.retry_at = Some(environment::now() + RETRY),
+        match make_next(shared, preallocator, *disk_bytes_max, &mut state) {
+            PreallocationResult::Nothing => return false,
+            PreallocationResult::Segment => {}
+            PreallocationResult::Failed => self.retry_at = Some(environment::now() + RETRY),
         }
         true
     }
 
     fn keep(&mut self) -> bool {
-        let keeper = &mut self.workers.keeper;
-        match std::mem::replace(&mut self.kept, Kept::Order) {
-            Kept::Order => match self.workers.orders.try_recv() {
-                Ok(order) => match keeper.take(order) {
-                    Left::Nothing => {}
-                    Left::Rest(Duration::ZERO) => keeper.taken(),
-                    Left::Rest(pause) => self.kept = Kept::Rest(environment::now() + pause),
-                    Left::Sync(writing) => self.kept = Kept::Sync(writing),
+        let snapshot_writer = &mut self.workers.snapshot_writer;
+        match std::mem::replace(&mut self.kept, SnapshotStep::Order) {
+            SnapshotStep::Order => match self.workers.orders.try_recv() {
+                Ok(order) => match snapshot_writer.take(order) {
+                    CommandRest::Nothing => {}
+                    CommandRest::Rest(Duration::ZERO) => snapshot_writer.taken(),
+                    CommandRest::Rest(pause) => {
+                        self.kept = SnapshotStep::Rest(environment::now() + pause)
+                    }
+                    CommandRest::Sync(writing) => self.kept = SnapshotStep::Sync(writing),
                 },
                 Err(_) => return false,
             },
-            Kept::Rest(until) if environment::now() < until => {
-                self.kept = Kept::Rest(until);
+            SnapshotStep::Rest(until) if environment::now() < until => {
+                self.kept = SnapshotStep::Rest(until);
                 return false;
             }
-            Kept::Rest(_) => keeper.taken(),
-            Kept::Sync(writing) if keeper.is_settled(writing.seq) => {
-                keeper.finish(writing);
+            SnapshotStep::Rest(_) => snapshot_writer.taken(),
+            SnapshotStep::Sync(writing) if snapshot_writer.is_settled(writing.seq) => {
+                snapshot_writer.finish(writing);
             }
-            waits @ Kept::Sync(_) => {
+            waits @ SnapshotStep::Sync(_) => {
                 self.kept = waits;
                 return false;
             }

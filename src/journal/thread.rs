@@ -9,18 +9,19 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use super::error::Action;
+use super::error::JournalOperation;
 use super::exclusive::Exclusive;
-use super::keeper::{Keeper, Order};
-use super::maker::Maker;
-use super::ready::Ready;
+use super::preallocator::Preallocator;
+use super::prepared_log::PreparedLog;
 use super::segment::capacity;
-use super::shared::{Ending, Shared, State};
+use super::shared::{Ending, JournalShared, JournalState};
+use super::snapshot_writer::{SnapshotCommand, SnapshotWriter};
 #[cfg(any(test, feature = "cli"))]
-use super::steps::{Steps, Wake};
-use super::writer::Writer;
+use super::steps::{JournalSteps, WakeFn};
+use super::writer::SegmentWriter;
 use super::{
-    Batch, FreeSpace, Journal, JournalError, JournalStats, Part, Report, Seq, snapshot_bytes_max,
+    FreeSpace, Journal, JournalError, JournalStats, PartRequest, ProgressSink, RecordBatch,
+    RecordSeq, snapshot_bytes_max,
 };
 use crate::config::JournalConfig;
 use crate::environment;
@@ -36,47 +37,48 @@ const LAST_WORD: Duration = Duration::from_millis(200);
 
 /// The handle.
 pub(super) struct FileJournal {
-    shared: Arc<Shared>,
-    last: Seq,
+    shared: Arc<JournalShared>,
+    last: RecordSeq,
     /// `None` once the snapshot thread must end.
-    keeper: Option<Sender<Order>>,
-    work: Work,
+    snapshot_writer: Option<Sender<SnapshotCommand>>,
+    work: JournalWork,
     // Dropped last, when nothing writes any more. A thread that hangs keeps it until the process ends.
     exclusive: Option<Exclusive>,
 }
 
 /// Where the work is done.
-enum Work {
+enum JournalWork {
     Threads {
         writer: Option<JoinHandle<()>>,
         others: Vec<JoinHandle<()>>,
     },
     #[cfg(any(test, feature = "cli"))]
-    Steps(Steps),
+    Steps(JournalSteps),
 }
 
 /// The work of the threads, before it begins.
-pub(super) struct Workers {
-    pub(super) shared: Arc<Shared>,
-    pub(super) writer: Writer,
-    pub(super) maker: Maker,
+pub(super) struct JournalTasks {
+    pub(super) shared: Arc<JournalShared>,
+    pub(super) writer: SegmentWriter,
+    pub(super) preallocator: Preallocator,
     pub(super) disk_bytes_max: u64,
-    pub(super) keeper: Keeper,
-    pub(super) orders: Receiver<Order>,
+    pub(super) snapshot_writer: SnapshotWriter,
+    pub(super) orders: Receiver<SnapshotCommand>,
 }
 
 impl FileJournal {
     /// Starts threads for the work.
     pub(super) fn start(
-        ready: Ready,
-        maker: Maker,
+        ready: PreparedLog,
+        preallocator: Preallocator,
         config: &JournalConfig,
-        report: Report,
+        report: ProgressSink,
         exclusive: Exclusive,
     ) -> Result<Self, JournalError> {
-        let dir = maker.dir.clone();
-        let (mut journal, workers) = Self::assemble(ready, maker, config, report, exclusive);
-        let Workers { shared, writer, maker, disk_bytes_max, keeper, orders } = workers;
+        let dir = preallocator.dir.clone();
+        let (mut journal, workers) = Self::assemble(ready, preallocator, config, report, exclusive);
+        let JournalTasks { shared, writer, preallocator, disk_bytes_max, snapshot_writer, orders } =
+            workers;
         let watched = Arc::clone(&shared);
         let start = |thread: &'static str, work: Box<dyn FnOnce() + Send>| {
             let shared = Arc::clone(&watched);
@@ -92,12 +94,12 @@ impl FileJournal {
             if started.is_err() {
                 watched.state.lock().running -= 1;
             }
-            started.map_err(|error| JournalError::io(Action::Start, &dir, &error))
+            started.map_err(|error| JournalError::io(JournalOperation::Start, &dir, &error))
         };
         // If the next thread cannot be started, those that run end with `journal`.
-        let make = Box::new(move || make_segments(&shared, &maker, disk_bytes_max));
+        let make = Box::new(move || make_segments(&shared, &preallocator, disk_bytes_max));
         journal.add(start("wakeful-segments", make)?);
-        journal.add(start("wakeful-snapshots", Box::new(move || keeper.run(&orders)))?);
+        journal.add(start("wakeful-snapshots", Box::new(move || snapshot_writer.run(&orders)))?);
         let writes = Arc::clone(&watched);
         watched.state.lock().writing = true;
         let write = move || {
@@ -111,44 +113,44 @@ impl FileJournal {
         }
         let started = started?;
         match &mut journal.work {
-            Work::Threads { writer, .. } => *writer = Some(started),
+            JournalWork::Threads { writer, .. } => *writer = Some(started),
             #[cfg(any(test, feature = "cli"))]
-            Work::Steps(_) => {}
+            JournalWork::Steps(_) => {}
         }
         Ok(journal)
     }
 
     fn add(&mut self, thread: JoinHandle<()>) {
         match &mut self.work {
-            Work::Threads { others, .. } => others.push(thread),
+            JournalWork::Threads { others, .. } => others.push(thread),
             #[cfg(any(test, feature = "cli"))]
-            Work::Steps(_) => {}
+            JournalWork::Steps(_) => {}
         }
     }
 
     /// Leaves the work to the receiver of the steps.
     #[cfg(any(test, feature = "cli"))]
     pub(super) fn step(
-        ready: Ready,
-        maker: Maker,
+        ready: PreparedLog,
+        preallocator: Preallocator,
         config: &JournalConfig,
-        report: Report,
+        report: ProgressSink,
         exclusive: Exclusive,
-        wake: Wake,
-    ) -> (Self, Steps) {
-        let (mut journal, workers) = Self::assemble(ready, maker, config, report, exclusive);
-        let steps = Steps::new(workers, wake);
-        journal.work = Work::Steps(steps.clone());
+        wake: WakeFn,
+    ) -> (Self, JournalSteps) {
+        let (mut journal, workers) = Self::assemble(ready, preallocator, config, report, exclusive);
+        let steps = JournalSteps::new(workers, wake);
+        journal.work = JournalWork::Steps(steps.clone());
         (journal, steps)
     }
 
     fn assemble(
-        ready: Ready,
-        maker: Maker,
+        ready: PreparedLog,
+        preallocator: Preallocator,
         config: &JournalConfig,
-        report: Report,
+        report: ProgressSink,
         exclusive: Exclusive,
-    ) -> (Self, Workers) {
+    ) -> (Self, JournalTasks) {
         let stats = JournalStats {
             written: ready.last,
             synced: ready.last,
@@ -158,9 +160,9 @@ impl FileJournal {
             ..JournalStats::default()
         };
         let before = ready.snapshot.map_or(0, |it| it.bytes);
-        let reserved = snapshot_bytes_max(before, ready.log_bytes, maker.size);
-        let shared = Arc::new(Shared {
-            state: Mutex::new(State {
+        let reserved = snapshot_bytes_max(before, ready.log_bytes, preallocator.size);
+        let shared = Arc::new(JournalShared {
+            state: Mutex::new(JournalState {
                 handed: Vec::new(),
                 sync: false,
                 ending: None,
@@ -168,13 +170,13 @@ impl FileJournal {
                 used: ready.used.into(),
                 spares: ready.spares.into(),
                 wanted: None,
-                no_room: None,
+                no_space: None,
                 owed: false,
                 retry: false,
                 blocked: false,
                 stuck: false,
                 left: ready.current.head.size.saturating_sub(ready.position),
-                free: maker.free_bytes(),
+                free: preallocator.free_bytes(),
                 look: false,
                 writing: false,
                 running: 0,
@@ -192,24 +194,29 @@ impl FileJournal {
         let journal = Self {
             shared: Arc::clone(&shared),
             last: ready.last,
-            keeper: Some(keeps),
-            work: Work::Threads { writer: None, others: Vec::new() },
+            snapshot_writer: Some(keeps),
+            work: JournalWork::Threads { writer: None, others: Vec::new() },
             exclusive: Some(exclusive),
         };
-        let keeper = Keeper::new(&maker, ready.incarnation.id, &shared, &report);
+        let snapshot_writer =
+            SnapshotWriter::new(&preallocator, ready.incarnation.id, &shared, &report);
         let (current, position) = (ready.current, ready.position);
         let writes = Arc::clone(&shared);
-        let writer = Writer::new(writes, report, config, maker.size, current, position, stats)
-            .with_incarnation(ready.incarnation);
+        let writer =
+            SegmentWriter::new(writes, report, config, preallocator.size, current, position, stats)
+                .with_incarnation(ready.incarnation);
         let disk_bytes_max = config.disk_bytes_max;
-        (journal, Workers { shared, writer, maker, disk_bytes_max, keeper, orders })
+        (
+            journal,
+            JournalTasks { shared, writer, preallocator, disk_bytes_max, snapshot_writer, orders },
+        )
     }
 
     /// Reports that there is work.
     fn wake(&self) {
         self.shared.work.notify_all();
         #[cfg(any(test, feature = "cli"))]
-        if let Work::Steps(steps) = &self.work {
+        if let JournalWork::Steps(steps) = &self.work {
             steps.wake();
         }
     }
@@ -217,7 +224,7 @@ impl FileJournal {
     /// Waits until the writer has ended, but at most until `by`; returns whether it has.
     fn end_writer(&mut self, by: Instant) -> bool {
         match &mut self.work {
-            Work::Threads { writer, .. } => {
+            JournalWork::Threads { writer, .. } => {
                 let ended = self.shared.wait_for_end(by, |state| !state.writing);
                 if let Some(writer) = writer.take().filter(|_| ended) {
                     let _ = writer.join();
@@ -225,7 +232,7 @@ impl FileJournal {
                 ended
             }
             #[cfg(any(test, feature = "cli"))]
-            Work::Steps(steps) => {
+            JournalWork::Steps(steps) => {
                 steps.write_to_the_end();
                 true
             }
@@ -234,7 +241,7 @@ impl FileJournal {
 
     fn end_others(&mut self, by: Instant) -> bool {
         match &mut self.work {
-            Work::Threads { others, .. } => {
+            JournalWork::Threads { others, .. } => {
                 let ended = self.shared.wait_for_end(by, |state| state.running == 0);
                 for thread in others.drain(..).filter(|_| ended) {
                     let _ = thread.join();
@@ -242,7 +249,7 @@ impl FileJournal {
                 ended
             }
             #[cfg(any(test, feature = "cli"))]
-            Work::Steps(steps) => {
+            JournalWork::Steps(steps) => {
                 steps.keep_to_the_end();
                 true
             }
@@ -269,7 +276,7 @@ impl FileJournal {
         self.shared.wanted.notify_all();
         self.shared.synced.notify_all();
         self.shared.ended.notify_all();
-        self.keeper = None;
+        self.snapshot_writer = None;
         ended &= self.end_others(by.max(environment::now() + LAST_WORD));
         if !ended {
             tracing::error!(
@@ -279,17 +286,17 @@ impl FileJournal {
         }
     }
 
-    fn order(&self, order: Order) {
-        if let Some(keeper) = &self.keeper {
+    fn order(&self, order: SnapshotCommand) {
+        if let Some(snapshot_writer) = &self.snapshot_writer {
             // bound: the caller's, see `Journal`
-            let _ = keeper.send(order);
+            let _ = snapshot_writer.send(order);
         }
         self.wake();
     }
 }
 
 impl Journal for FileJournal {
-    fn append(&mut self, batch: &mut Batch) -> Seq {
+    fn append(&mut self, batch: &mut RecordBatch) -> RecordSeq {
         if batch.is_empty() {
             return self.last;
         }
@@ -315,26 +322,26 @@ impl Journal for FileJournal {
     }
 
     fn begin_snapshot(&mut self) {
-        self.order(Order::Begin(self.last));
+        self.order(SnapshotCommand::Begin(self.last));
     }
 
-    fn add_to_snapshot(&mut self, batch: &mut Batch, pace: Duration) {
+    fn add_to_snapshot(&mut self, batch: &mut RecordBatch, pace: Duration) {
         let records = batch.records();
         let framed = std::mem::take(&mut batch.framed);
         batch.clear();
-        self.order(Order::Add(framed, records, pace));
+        self.order(SnapshotCommand::Add(framed, records, pace));
     }
 
     fn finish_snapshot(&mut self) {
-        self.order(Order::Finish);
+        self.order(SnapshotCommand::Finish);
     }
 
     fn abandon_snapshot(&mut self) {
-        self.order(Order::Abandon);
+        self.order(SnapshotCommand::Abandon);
     }
 
-    fn read_snapshot(&mut self, part: Part) {
-        self.order(Order::Read(part));
+    fn read_snapshot(&mut self, part: PartRequest) {
+        self.order(SnapshotCommand::Read(part));
     }
 
     fn pending_bytes(&self) -> usize {
@@ -345,7 +352,7 @@ impl Journal for FileJournal {
         self.shared.state.lock().stats
     }
 
-    fn room(&self) -> FreeSpace {
+    fn free_space(&self) -> FreeSpace {
         let state = self.shared.state.lock();
         let spares: u64 = state.spares.iter().map(|spare| capacity(spare.head.size)).sum();
         let segments = signed(state.left + spares) - signed(self.pending_bytes() as u64);
@@ -362,7 +369,7 @@ impl Journal for FileJournal {
         }
     }
 
-    fn look_for_room(&mut self) {
+    fn look_for_space(&mut self) {
         self.shared.state.lock().look = true;
         self.shared.wanted.notify_all();
         self.wake();
@@ -389,7 +396,7 @@ fn signed(bytes: u64) -> i64 {
 }
 
 /// Notes, when dropped, that the writer has ended.
-struct WriterEnds<'a>(&'a Shared);
+struct WriterEnds<'a>(&'a JournalShared);
 
 impl Drop for WriterEnds<'_> {
     fn drop(&mut self) {
@@ -399,22 +406,22 @@ impl Drop for WriterEnds<'_> {
 }
 
 /// Ends the writer with an error on behalf of a thread that has panicked.
-fn fail(shared: &Shared, error: JournalError) {
+fn fail(shared: &JournalShared, error: JournalError) {
     shared.state.lock().failed.get_or_insert(error);
     shared.work.notify_all();
     shared.synced.notify_all();
 }
 
 /// Creates the segments that the writer wants, until the end.
-fn make_segments(shared: &Shared, maker: &Maker, disk_bytes_max: u64) {
+fn make_segments(shared: &JournalShared, preallocator: &Preallocator, disk_bytes_max: u64) {
     let mut state = shared.state.lock();
     while !state.done {
-        match make_next(shared, maker, disk_bytes_max, &mut state) {
+        match make_next(shared, preallocator, disk_bytes_max, &mut state) {
             // The lock was released while the space was checked.
-            Made::Nothing if state.look || state.done => {}
-            Made::Nothing => shared.wanted.wait(&mut state),
-            Made::Segment => {}
-            Made::Failed => {
+            PreallocationResult::Nothing if state.look || state.done => {}
+            PreallocationResult::Nothing => shared.wanted.wait(&mut state),
+            PreallocationResult::Segment => {}
+            PreallocationResult::Failed => {
                 let until = Instant::now() + RETRY;
                 while !state.done && !state.retry && !state.look {
                     if shared.wanted.wait_until(&mut state, until).timed_out() {
@@ -427,7 +434,7 @@ fn make_segments(shared: &Shared, maker: &Maker, disk_bytes_max: u64) {
 }
 
 /// The result of a check for a wanted segment.
-pub(super) enum Made {
+pub(super) enum PreallocationResult {
     /// No segment is wanted.
     Nothing,
     Segment,
@@ -437,39 +444,40 @@ pub(super) enum Made {
 
 /// Creates the segment that the writer wants.
 pub(super) fn make_next(
-    shared: &Shared,
-    maker: &Maker,
+    shared: &JournalShared,
+    preallocator: &Preallocator,
     disk_bytes_max: u64,
-    state: &mut MutexGuard<'_, State>,
-) -> Made {
-    let look = |state: &mut MutexGuard<'_, State>| {
+    state: &mut MutexGuard<'_, JournalState>,
+) -> PreallocationResult {
+    let look = |state: &mut MutexGuard<'_, JournalState>| {
         // Set before the check, because it may be requested again meanwhile.
         state.look = false;
-        state.free = MutexGuard::unlocked(state, || maker.free_bytes());
+        state.free = MutexGuard::unlocked(state, || preallocator.free_bytes());
     };
     if state.look || state.wanted.is_some() {
         look(state);
     }
-    let Some(number) = state.wanted else { return Made::Nothing };
+    let Some(number) = state.wanted else { return PreallocationResult::Nothing };
     state.retry = false;
-    let used_up = state.stats.disk_bytes.saturating_add(maker.size) > disk_bytes_max;
+    let used_up = state.stats.disk_bytes.saturating_add(preallocator.size) > disk_bytes_max;
     crate::failpoint::reached("segments");
     // Without this segment, nothing can continue: neither what was handed over nor a snapshot that
     // waits for it.
     let last = state.spares.is_empty();
     let reserved = shared.reserved.load(Ordering::Relaxed);
-    let beside = maker.size..maker.size.saturating_add(reserved);
+    let beside = preallocator.size..preallocator.size.saturating_add(reserved);
     let is_reserved = state.free.is_some_and(|free| beside.contains(&free));
     let made = if used_up && !(last && (state.owed || (state.blocked && state.used.len() <= 1))) {
         Err(JournalError::Quota { max: disk_bytes_max })
     } else if is_reserved && !(last && (state.owed || state.blocked)) {
         // Not a failure: callers know the reserved space and refuse requests in time.
-        if state.no_room.take().is_some() {
+        if state.no_space.take().is_some() {
             shared.work.notify_all();
         }
-        return Made::Failed;
+        return PreallocationResult::Failed;
     } else {
-        let (made, free) = MutexGuard::unlocked(state, || (maker.make(number), maker.free_bytes()));
+        let (made, free) =
+            MutexGuard::unlocked(state, || (preallocator.make(number), preallocator.free_bytes()));
         state.free = free;
         made
     };
@@ -479,21 +487,21 @@ pub(super) fn make_next(
             state.stats.disk_bytes += segment.head.size;
             state.spares.push_back(segment);
             state.wanted = None;
-            state.no_room = None;
+            state.no_space = None;
             shared.work.notify_all();
-            Made::Segment
+            PreallocationResult::Segment
         }
         Err(error) => {
-            if state.no_room.is_none() {
+            if state.no_space.is_none() {
                 tracing::warn!(%error, "the next segment cannot be created; trying again");
             }
-            state.no_room = Some(error);
+            state.no_space = Some(error);
             if state.owed && state.blocked {
                 state.stuck = true;
                 shared.synced.notify_all();
             }
             shared.work.notify_all();
-            Made::Failed
+            PreallocationResult::Failed
         }
     }
 }

@@ -6,14 +6,14 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::format::{
-    COMMIT_BYTES_MAX, COMMIT_HEAD, CommitHead, FLAG_CLOSED, FLAG_LOOSE, FLAG_MASKED,
-    FLAG_NO_SUCCESSOR, FRAME_BYTES, SEAL, SEGMENT_HEAD, SegmentHead, frame_len, is_sparse, mask,
+    COMMIT_BYTES_MAX, COMMIT_HEAD, CommitHead, FLAG_CLOSED, FLAG_MASKED, FLAG_NO_SUCCESSOR,
+    FLAG_UNSYNCED_SHOWN, FRAME_BYTES, SEAL, SEGMENT_HEAD, SegmentHead, frame_len, is_sparse, mask,
     padded, zero_pieces,
 };
-use super::ready::Incarnation;
+use super::prepared_log::Incarnation;
 use super::segment::{Segment, capacity};
-use super::shared::{Ending, Shared, State, Used};
-use super::{JournalError, JournalStats, Progress, Report, Seq};
+use super::shared::{Ending, JournalShared, JournalState, UsedSegment};
+use super::{JournalError, JournalProgress, JournalStats, ProgressSink, RecordSeq};
 use crate::config::{Durability, JournalConfig};
 use crate::environment;
 use crate::failpoint;
@@ -26,17 +26,17 @@ const SPIN: Duration = Duration::from_micros(250);
 pub(super) const UNSYNCED_MAX: u64 = 1 << 16;
 
 /// The state of the writing thread.
-pub(super) struct Writer {
-    shared: Arc<Shared>,
-    report: Report,
+pub(super) struct SegmentWriter {
+    shared: Arc<JournalShared>,
+    report: ProgressSink,
     durability: Durability,
     sync_interval: Duration,
     /// The size of new segments.
     size: u64,
     current: Segment,
     position: u64,
-    written: Seq,
-    synced: Seq,
+    written: RecordSeq,
+    synced: RecordSeq,
     /// The time of the first write that is not synced yet.
     dirty: Option<Instant>,
     /// The records that were taken, and how many bytes of them are written.
@@ -46,7 +46,7 @@ pub(super) struct Writer {
     /// Whether a commit of the current segment states that there is a next one.
     promised: bool,
     /// The reason why a successor could not be created, as last reported.
-    no_room: Option<JournalError>,
+    no_space: Option<JournalError>,
     /// With `interval`: whether the disk has a commit of this writer in the current segment whose flag
     /// states that later records may be visible before they are synced.
     marked: bool,
@@ -57,18 +57,18 @@ pub(super) struct Writer {
 }
 
 /// The work of a turn.
-pub(super) struct Turn {
+pub(super) struct WriterTurn {
     sync: bool,
     ending: Option<Ending>,
     /// There was something left to write and no segment for it.
     blocked: bool,
-    no_room: Option<JournalError>,
+    no_space: Option<JournalError>,
 }
 
-impl Writer {
+impl SegmentWriter {
     pub(super) fn new(
-        shared: Arc<Shared>,
-        report: Report,
+        shared: Arc<JournalShared>,
+        report: ProgressSink,
         config: &JournalConfig,
         size: u64,
         current: Segment,
@@ -91,7 +91,7 @@ impl Writer {
             commit: Vec::new(),
             // Until it is known.
             promised: false,
-            no_room: None,
+            no_space: None,
             marked: false,
             incarnation: 0,
             brisk: false,
@@ -123,7 +123,7 @@ impl Writer {
         self.shared.pending.store(0, Ordering::Relaxed);
         drop(state);
         tracing::error!(%error, "the journal has failed; nothing more is written");
-        (self.report)(Progress::Failed(error));
+        (self.report)(JournalProgress::Failed(error));
     }
 
     fn work(&mut self) -> Result<(), JournalError> {
@@ -137,10 +137,10 @@ impl Writer {
     }
 
     /// Does the work of a turn; returns whether it was the last one.
-    pub(super) fn take(&mut self, turn: Turn) -> Result<bool, JournalError> {
-        if turn.no_room != self.no_room {
-            self.no_room.clone_from(&turn.no_room);
-            (self.report)(Progress::Space(turn.no_room.clone()));
+    pub(super) fn take(&mut self, turn: WriterTurn) -> Result<bool, JournalError> {
+        if turn.no_space != self.no_space {
+            self.no_space.clone_from(&turn.no_space);
+            (self.report)(JournalProgress::Space(turn.no_space.clone()));
         }
         self.write_taken()?;
         if turn.sync && !self.taken.is_empty() {
@@ -153,7 +153,7 @@ impl Writer {
         }
         let Some(ending) = turn.ending else { return Ok(false) };
         if !self.taken.is_empty() {
-            return match turn.no_room {
+            return match turn.no_space {
                 Some(error) if turn.blocked => Err(error),
                 _ => Ok(false),
             };
@@ -166,7 +166,7 @@ impl Writer {
     }
 
     /// Waits for work; takes what was handed over, unless something taken before is left.
-    fn wait(&mut self) -> Result<Turn, JournalError> {
+    fn wait(&mut self) -> Result<WriterTurn, JournalError> {
         let idle_since = environment::now();
         if self.brisk {
             self.spin(idle_since);
@@ -193,7 +193,10 @@ impl Writer {
     }
 
     /// Takes what was handed over, unless something taken before is left; returns the work of the turn.
-    pub(super) fn look(&mut self, state: &mut State) -> Result<Option<Turn>, JournalError> {
+    pub(super) fn look(
+        &mut self,
+        state: &mut JournalState,
+    ) -> Result<Option<WriterTurn>, JournalError> {
         // Another thread of the journal has failed.
         if let Some(error) = &state.failed {
             return Err(error.clone());
@@ -211,7 +214,7 @@ impl Writer {
         if self.taken.is_empty() && !state.handed.is_empty() {
             std::mem::swap(&mut self.taken, &mut state.handed);
         }
-        let ending = state.ending.filter(|_| !blocked || state.no_room.is_some());
+        let ending = state.ending.filter(|_| !blocked || state.no_space.is_some());
         let ready = !self.taken.is_empty() && !blocked;
         // A requested sync includes what was taken just now.
         let sync = state.sync && (self.dirty.is_some() || ready);
@@ -219,8 +222,13 @@ impl Writer {
         let later = blocked || !state.handed.is_empty();
         let due = self.due().is_some_and(|until| until <= environment::now());
         state.sync &= later;
-        if ready || sync || due || ending.is_some() || state.no_room != self.no_room {
-            return Ok(Some(Turn { sync, ending, blocked, no_room: state.no_room.clone() }));
+        if ready || sync || due || ending.is_some() || state.no_space != self.no_space {
+            return Ok(Some(WriterTurn {
+                sync,
+                ending,
+                blocked,
+                no_space: state.no_space.clone(),
+            }));
         }
         Ok(None)
     }
@@ -296,7 +304,7 @@ impl Writer {
             zero_sectors,
             flags: flags
                 | if no_successor { FLAG_NO_SUCCESSOR } else { 0 }
-                | if self.durability == Durability::Interval { FLAG_LOOSE } else { 0 },
+                | if self.durability == Durability::Interval { FLAG_UNSYNCED_SHOWN } else { 0 },
             incarnation: std::mem::take(&mut self.incarnation),
         };
         let head = head.encode(self.current.head.salt, self.position);
@@ -331,7 +339,7 @@ impl Writer {
                     self.sync(self.marked)?;
                     self.marked = true;
                 }
-                (self.report)(Progress::Written(self.written));
+                (self.report)(JournalProgress::Written(self.written));
                 Ok(())
             }
         }
@@ -355,7 +363,7 @@ impl Writer {
             self.shared.synced.notify_all();
         }
         failpoint::reached("journal-synced");
-        (self.report)(Progress::Synced(self.synced));
+        (self.report)(JournalProgress::Synced(self.synced));
         Ok(())
     }
 
@@ -382,7 +390,7 @@ impl Writer {
             self.promised = false;
             self.marked = false;
             let SegmentHead { number, size: bytes, .. } = self.current.head;
-            let used = Used { number, first: self.written + 1, bytes };
+            let used = UsedSegment { number, first: self.written + 1, bytes };
             let mut state = self.shared.state.lock();
             state.left = bytes.saturating_sub(self.position);
             state.used.push_back(used);

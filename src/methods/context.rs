@@ -13,10 +13,10 @@ use crate::session::{Identity, Peer, Session};
 /// clone; may outlive the call.
 #[derive(Clone)]
 pub struct MethodContext {
-    call: Arc<Call>,
+    call: Arc<CallState>,
 }
 
-pub(super) struct Call {
+pub(super) struct CallState {
     pub(super) method: String,
     pub(super) session: Arc<Session>,
     pub(super) node: Arc<dyn Any + Send + Sync>,
@@ -26,7 +26,7 @@ pub(super) struct Call {
 }
 
 impl MethodContext {
-    pub(super) fn new(call: Call) -> Self {
+    pub(super) fn new(call: CallState) -> Self {
         Self { call: Arc::new(call) }
     }
 

@@ -37,7 +37,7 @@ async fn handle<H>(handler: &H, argument: Payload, cx: &MethodContext) -> Result
 where
     H: JobHandler<Job: DeserializeOwned, Output: Serialize>,
 {
-    let job = argument.decode().map_err(|error| super::service::unfit(cx, &error))?;
+    let job = argument.decode().map_err(|error| super::service::invalid_argument(cx, &error))?;
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let reserved = ReservedJob {
         reservation: Reservation { id: 0, epoch: 0 },
@@ -50,15 +50,15 @@ where
         pushed: duration::millis(since),
     };
     let context = JobContext::called(reserved, cx.deadline());
-    let _end = End(context.clone());
+    let _end = NotifyOnDrop(context.clone());
     let output = handler.handle(job, &context).await.map_err(error)?;
     argument.answer(&output)
 }
 
 /// Notifies tasks that the handler started elsewhere that the result is no longer awaited.
-struct End(JobContext);
+struct NotifyOnDrop(JobContext);
 
-impl Drop for End {
+impl Drop for NotifyOnDrop {
     fn drop(&mut self) {
         let late = self.0.deadline().is_some_and(|deadline| deadline <= Instant::now());
         self.0.cancel(if late { Cancelled::TimedOut } else { Cancelled::Revoked });

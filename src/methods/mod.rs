@@ -6,7 +6,7 @@
 //! # Design
 //!
 //! A method is a function from `Payload` to `Payload`; [`Service::method`] puts serde around it, in
-//! the encoding of the caller. `Registry::start` finds the method, wraps it in the interceptors, a
+//! the encoding of the caller. `ServiceRegistry::start` finds the method, wraps it in the interceptors, a
 //! deadline, a cancellation and `catch_unwind`, and spawns it on the one thread of all methods, so
 //! that their computation does not delay the arbiter of the store.
 //!
@@ -25,7 +25,7 @@ mod tests;
 
 pub use context::MethodContext;
 pub use interceptor::{Interceptor, Next};
-pub(crate) use registry::{Caller, Registry, Running};
+pub(crate) use registry::{MethodCaller, RunningCall, ServiceRegistry};
 pub use service::{Returned, Service};
 #[doc(hidden)]
 pub use stub::method_name;

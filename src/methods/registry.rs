@@ -1,4 +1,4 @@
-//! [`Registry`]: the services of an application, and their running calls.
+//! [`ServiceRegistry`]: the services of an application, and their running calls.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use tokio::time::timeout_at;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::Instrument;
 
-use super::context::Call;
+use super::context::CallState;
 use super::service::Method;
 use super::{Interceptor, MethodContext, Next, Returned, Service};
 use crate::config::services::{NAME_BYTES_MAX, RESERVED};
@@ -27,7 +27,7 @@ use crate::session::Session;
 use crate::work::threads::join;
 
 /// The services of an application, and their running calls.
-pub(crate) struct Registry {
+pub(crate) struct ServiceRegistry {
     config: ServicesConfig,
     /// Maximum size of the list of services, bytes; the list is one reply.
     listed_bytes_max: usize,
@@ -47,11 +47,11 @@ struct Offered {
 }
 
 /// A running call; dropping it drops the method.
-pub(crate) struct Running {
+pub(crate) struct RunningCall {
     _cancel: DropGuard,
 }
 
-impl Registry {
+impl ServiceRegistry {
     pub(crate) fn new(config: &Config) -> Self {
         let listed_bytes_max = config.rpc.frame_bytes_max;
         let config = config.services.clone();
@@ -118,9 +118,9 @@ impl Registry {
     pub(crate) fn start(
         &self,
         invocation: Invocation,
-        caller: Caller,
+        caller: MethodCaller,
         answer: impl FnOnce(Result<Payload, Error>) + Send + 'static,
-    ) -> Result<Running, Error> {
+    ) -> Result<RunningCall, Error> {
         let Invocation { method, argument } = invocation;
         let (found, around, thread) = self.find(&method)?;
         let place = self.places.enter(sharer(caller.client)).map_err(|excess| {
@@ -133,17 +133,17 @@ impl Registry {
             )
         })?;
         let cancelled = CancellationToken::new();
-        let Caller { session, node, deadline, request, .. } = caller;
+        let MethodCaller { session, node, deadline, request, .. } = caller;
         let connection = session.id();
         let span = tracing::info_span!("call", method, connection, request);
         let last = Instant::now().checked_add(self.config.call_time_max);
         let until = deadline.into_iter().chain(last).min();
         let (token, name) = (cancelled.clone(), method.clone());
         let instrumented = span.clone();
-        let call = Call { method, session, node, deadline: until, cancelled: token, span };
+        let call = CallState { method, session, node, deadline: until, cancelled: token, span };
         let next = Next::new(around, found);
         let (cx, output_bytes_max) = (MethodContext::new(call), self.config.output_bytes_max);
-        let (ended, answer) = (cancelled.clone(), Answer(Some(answer)));
+        let (ended, answer) = (cancelled.clone(), ResultCallback(Some(answer)));
         let run = async move {
             let _place = place;
             // Notifies tasks that a method has started elsewhere of its end.
@@ -159,7 +159,7 @@ impl Registry {
         if !thread.spawn(run.instrument(instrumented)) {
             return Err(Error::new(ErrorCode::Unavailable, "the service has stopped"));
         }
-        Ok(Running { _cancel: cancelled.drop_guard() })
+        Ok(RunningCall { _cancel: cancelled.drop_guard() })
     }
 
     #[expect(clippy::type_complexity, reason = "what a call needs of the lock")]
@@ -209,7 +209,7 @@ impl Registry {
 }
 
 /// The origin of a call.
-pub(crate) struct Caller {
+pub(crate) struct MethodCaller {
     pub(crate) session: Arc<Session>,
     /// Who has a share of the calls.
     pub(crate) client: ClientId,
@@ -221,9 +221,9 @@ pub(crate) struct Caller {
 }
 
 /// The recipient of the result, notified also when the method panics on drop, or its thread ends.
-struct Answer<F: FnOnce(Result<Payload, Error>)>(Option<F>);
+struct ResultCallback<F: FnOnce(Result<Payload, Error>)>(Option<F>);
 
-impl<F: FnOnce(Result<Payload, Error>)> Answer<F> {
+impl<F: FnOnce(Result<Payload, Error>)> ResultCallback<F> {
     fn give(mut self, result: Result<Payload, Error>) {
         if let Some(answer) = self.0.take() {
             answer(result);
@@ -235,7 +235,7 @@ impl<F: FnOnce(Result<Payload, Error>)> Answer<F> {
     }
 }
 
-impl<F: FnOnce(Result<Payload, Error>)> Drop for Answer<F> {
+impl<F: FnOnce(Result<Payload, Error>)> Drop for ResultCallback<F> {
     fn drop(&mut self) {
         if let Some(answer) = self.0.take() {
             let message = "the method ended without a result; whether it had an effect is unknown";
@@ -254,7 +254,7 @@ async fn settle(name: String, until: Option<Instant>, run: Returned) -> Result<P
     match ended {
         Ok(Ok(result)) => result,
         Ok(Err(panic)) => {
-            let said = crate::work::said(&*panic);
+            let said = crate::work::panic_message(&*panic);
             tracing::error!(method = name, said, "a method panicked");
             let message = format!("{name} panicked; whether it had an effect is unknown");
             Err(Error::new(ErrorCode::MethodPanicked, message))

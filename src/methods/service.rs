@@ -77,7 +77,7 @@ impl Service {
         Fut: Future<Output = Result<R, Error>> + Send + 'static,
     {
         let method = move |argument: Payload, cx: MethodContext| {
-            let decoded = argument.decode().map_err(|error| unfit(&cx, &error));
+            let decoded = argument.decode().map_err(|error| invalid_argument(&cx, &error));
             let running = decoded.map(|value| method(value, cx));
             async move { argument.answer(&running?.await?) }.boxed()
         };
@@ -139,7 +139,7 @@ fn is_name(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-pub(super) fn unfit(cx: &MethodContext, error: &Error) -> Error {
+pub(super) fn invalid_argument(cx: &MethodContext, error: &Error) -> Error {
     let message = format!("the argument of {} has another type: {error}", cx.method());
     Error::new(ErrorCode::InvalidArgument, message)
 }

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use super::{MethodContext, Next, Service, method_name};
 use crate::calls::Methods;
 use crate::model::{Blob, Invocation, Payload};
-use crate::patience::{until, within};
+use crate::test_timeout::{until, within};
 use crate::{Config, Error, ErrorCode, Wakeful};
 
 fn arithmetic() -> Service {

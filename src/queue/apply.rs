@@ -1,107 +1,115 @@
-//! Applying a [`Change`]: identically live and on replay.
+//! Applying a [`QueueChange`]: identically live and on replay.
 
-use super::change::{Again, Change, Cost, Kept, KeptState, New, Rare, Resumable};
-use super::job::{Extra, Job, Phase};
-use super::topic::{Index, Taken};
-use super::{Slot, State, TopicNo, millis};
+use super::change::{
+    Cost, JobSnapshot, JobSnapshotState, PushedJob, QueueChange, RareFields, RequeueAt, Resumable,
+};
+use super::job::{Job, JobPhase, RareJobFields};
+use super::topic::{Index, IndexHold};
+use super::{JobSlot, QueueState, TopicNo, millis};
 use crate::model::{Backoff, Blob, JobId, JobInfo, JobState, OrderRetry, Unique, UnixMillis};
 
-impl State {
-    pub(super) fn apply(&mut self, at: UnixMillis, change: &Change) {
+impl QueueState {
+    pub(super) fn apply(&mut self, at: UnixMillis, change: &QueueChange) {
         match change {
-            Change::TopicMade { name } => self.make_topic(name.clone()),
-            Change::TopicReplaced { topic, name } => self.replace_topic(*topic, name.clone()),
-            Change::TopicDeleted { topic } => self.replace_topic(*topic, Blob::default()),
-            Change::TopicSet { topic, settings } => {
+            QueueChange::TopicMade { name } => self.make_topic(name.clone()),
+            QueueChange::TopicReplaced { topic, name } => self.replace_topic(*topic, name.clone()),
+            QueueChange::TopicDeleted { topic } => self.replace_topic(*topic, Blob::default()),
+            QueueChange::TopicSet { topic, settings } => {
                 let Some(it) = self.topics.get_mut(*topic as usize) else { return };
                 let before = it.order_limit();
                 it.settings = settings.into();
                 if it.order_limit() > before {
                     self.fill_all_places(at, *topic);
                 }
-                self.heat(*topic);
+                self.mark_dirty(*topic);
                 self.note_left(*topic);
                 self.producers.open_all();
             }
-            Change::TopicPaused { topic, paused } => {
+            QueueChange::TopicPaused { topic, paused } => {
                 if let Some(it) = self.topics.get_mut(*topic as usize) {
                     it.paused = *paused;
                 }
                 self.note_left(*topic);
-                self.heat(*topic);
+                self.mark_dirty(*topic);
             }
-            Change::Pushed(new) => self.apply_pushed(at, new),
-            Change::Started { id } => {
+            QueueChange::Pushed(new) => self.apply_pushed(at, new),
+            QueueChange::Started { id } => {
                 self.on(*id, |state, slot| state.apply_started(at, slot, None));
             }
-            Change::StartedResumable { id, resumable } => {
+            QueueChange::StartedResumable { id, resumable } => {
                 self.on(*id, |state, slot| state.apply_started(at, slot, Some(*resumable)));
             }
-            Change::Again { id, again, cost, error } => self.on(*id, |state, slot| {
+            QueueChange::Again { id, again, cost, error } => self.on(*id, |state, slot| {
                 state.charge(slot, *cost, error.as_ref());
                 state.apply_again(at, slot, *again);
             }),
-            Change::Woken { id } => self.on(*id, |state, slot| state.wake(slot)),
-            Change::Done { id } => self.on(*id, |state, slot| {
+            QueueChange::Woken { id } => self.on(*id, |state, slot| state.wake(slot)),
+            QueueChange::Done { id } => self.on(*id, |state, slot| {
                 state.total(slot, |totals| add(&mut totals.done));
                 state.finish(at, slot, JobState::Done);
                 state.remove(slot);
             }),
-            Change::Dead { id, cost, error } => self.on(*id, |state, slot| {
+            QueueChange::Dead { id, cost, error } => self.on(*id, |state, slot| {
                 state.charge(slot, *cost, Some(error));
                 state.total(slot, |totals| add(&mut totals.dead));
                 state.finish(at, slot, JobState::Dead);
-                state.bury(at, slot);
+                state.dead_letter(at, slot);
             }),
-            Change::Cancelled { id } | Change::Cleared { id } => self.on(*id, |state, slot| {
-                state.total(slot, |totals| add(&mut totals.cancelled));
-                state.finish(at, slot, JobState::Cancelled);
-                state.remove(slot);
-            }),
-            Change::Replayed { id } => self.on(*id, |state, slot| state.apply_replayed(at, slot)),
-            Change::Evicted { id } => self.on(*id, |state, slot| {
+            QueueChange::Cancelled { id } | QueueChange::Cleared { id } => {
+                self.on(*id, |state, slot| {
+                    state.total(slot, |totals| add(&mut totals.cancelled));
+                    state.finish(at, slot, JobState::Cancelled);
+                    state.remove(slot);
+                })
+            }
+            QueueChange::Replayed { id } => {
+                self.on(*id, |state, slot| state.apply_replayed(at, slot))
+            }
+            QueueChange::Evicted { id } => self.on(*id, |state, slot| {
                 state.total(slot, |totals| add(&mut totals.evicted));
                 state.forget_index(slot);
                 state.remove(slot);
             }),
-            Change::ScheduleSet(set) => self.schedules.put(set),
-            Change::ScheduleRemoved { name } => self.schedules.remove(name),
-            Change::ScheduleCame { name, next, missed } => {
+            QueueChange::ScheduleSet(set) => self.schedules.put(set),
+            QueueChange::ScheduleRemoved { name } => self.schedules.remove(name),
+            QueueChange::ScheduleCame { name, next, missed } => {
                 self.schedules.came(name, *next, *missed);
             }
-            Change::Began { next_id, line } => (self.next_id, self.line) = (*next_id, *line),
-            Change::TopicKept { name, settings, paused, totals } => {
+            QueueChange::Began { next_id, line } => (self.next_id, self.line) = (*next_id, *line),
+            QueueChange::TopicKept { name, settings, paused, totals } => {
                 self.make_topic(name.clone());
                 if let Some(it) = self.topics.last_mut() {
                     (it.settings, it.paused, it.totals) = (settings.into(), *paused, *totals);
                 }
             }
-            Change::ClockSetBack { by } => self.apply_clock_set_back(at, *by),
-            Change::Fenced { next_id, epochs } => self.apply_fenced(*next_id, *epochs),
-            Change::JobKept(kept) => self.apply_kept(kept),
-            Change::IndexKept { topic, index, id, state, until } => {
+            QueueChange::ClockSetBack { by } => self.apply_clock_set_back(at, *by),
+            QueueChange::Fenced { next_id, epochs } => self.apply_fenced(*next_id, *epochs),
+            QueueChange::JobKept(kept) => self.apply_kept(kept),
+            QueueChange::IndexKept { topic, index, id, state, until } => {
                 self.keep_index(*topic, index.clone(), *id, ((*state).into(), *until));
             }
-            Change::Unheard(outcome) => {
-                self.unheard.push(Box::new(JobInfo::from((**outcome).clone())));
+            QueueChange::Unheard(outcome) => {
+                self.unacknowledged.push(Box::new(JobInfo::from((**outcome).clone())));
             }
-            Change::IndexFreed { topic, index, id } => self.apply_index_freed(*topic, index, *id),
+            QueueChange::IndexFreed { topic, index, id } => {
+                self.apply_index_freed(*topic, index, *id)
+            }
         }
     }
 
-    fn on(&mut self, id: JobId, what: impl FnOnce(&mut Self, Slot)) {
+    fn on(&mut self, id: JobId, what: impl FnOnce(&mut Self, JobSlot)) {
         if let Some(slot) = self.ids.get(id) {
             self.keep_frozen(slot);
             what(self, slot);
         }
     }
 
-    fn apply_pushed(&mut self, at: UnixMillis, new: &New) {
+    fn apply_pushed(&mut self, at: UnixMillis, new: &PushedJob) {
         self.next_id = self.next_id.max(new.id + 1);
         self.line = self.line.max(new.id.saturating_sub(1));
         let job = job_of(at, new);
         if let Some(index) = job.index().cloned() {
-            self.set_index(new.topic, index, Index { id: new.id, taken: Taken::Yes });
+            self.set_index(new.topic, index, Index { id: new.id, taken: IndexHold::Yes });
         }
         let Some(slot) = self.insert(job) else { return };
         self.total(slot, |totals| add(&mut totals.pushed));
@@ -109,19 +117,19 @@ impl State {
     }
 
     /// Adds a job that is in no place yet.
-    fn insert(&mut self, job: Job) -> Option<Slot> {
+    fn insert(&mut self, job: Job) -> Option<JobSlot> {
         let (id, bytes) = (job.id, job.bytes());
         let topic = self.topics.get_mut(job.topic as usize)?;
         topic.jobs += 1;
         topic.bytes += bytes;
         self.unfinished += 1;
         self.bytes += bytes;
-        let slot = self.jobs.insert(job) as Slot;
+        let slot = self.jobs.insert(job) as JobSlot;
         self.ids.insert(id, slot);
         Some(slot)
     }
 
-    fn apply_kept(&mut self, kept: &Kept) {
+    fn apply_kept(&mut self, kept: &JobSnapshot) {
         let new = &kept.new;
         let mut job = job_of(kept.pushed, new);
         (job.epoch, job.failures, job.losses) = (kept.epoch, kept.failures, kept.losses);
@@ -131,7 +139,7 @@ impl State {
             job.extra().errors = kept.errors.iter().cloned().collect();
         }
         if let (Some(index), Some(taken)) = (job.index().cloned(), kept.indexed) {
-            let taken = if taken { Taken::Yes } else { Taken::No };
+            let taken = if taken { IndexHold::Yes } else { IndexHold::No };
             self.set_index(new.topic, index, Index { id: job.id, taken });
         }
         if job.holds_place
@@ -143,12 +151,12 @@ impl State {
         let id = job.id;
         let Some(slot) = self.insert(job) else { return };
         match kept.state {
-            KeptState::Ready => self.put_ready(slot),
-            KeptState::Waiting => self.put_waiting(slot),
-            KeptState::Delayed => self.delay(slot, new.due),
-            KeptState::Reserved => self.hold(slot, None),
-            KeptState::ReservedResumable(resumable) => self.hold(slot, Some(resumable)),
-            KeptState::Dead => {
+            JobSnapshotState::Ready => self.put_ready(slot),
+            JobSnapshotState::Waiting => self.put_waiting(slot),
+            JobSnapshotState::Delayed => self.delay(slot, new.due),
+            JobSnapshotState::Reserved => self.hold(slot, None),
+            JobSnapshotState::ReservedResumable(resumable) => self.hold(slot, Some(resumable)),
+            JobSnapshotState::Dead => {
                 self.leave(slot);
                 self.put_dead(new.due, slot);
             }
@@ -156,7 +164,7 @@ impl State {
         self.next_id = self.next_id.max(id + 1);
     }
 
-    fn apply_started(&mut self, at: UnixMillis, slot: Slot, resumable: Option<Resumable>) {
+    fn apply_started(&mut self, at: UnixMillis, slot: JobSlot, resumable: Option<Resumable>) {
         // The journal does not record the waking; if the job returns to the head, its place since then
         // counts.
         self.wake(slot);
@@ -169,17 +177,17 @@ impl State {
     }
 
     /// Makes a delayed job ready as of its due time.
-    pub(super) fn wake(&mut self, slot: Slot) {
-        if let Some(Phase::Delayed(due)) = self.job(slot).map(|job| job.phase) {
+    pub(super) fn wake(&mut self, slot: JobSlot) {
+        if let Some(JobPhase::Delayed(due)) = self.job(slot).map(|job| job.phase) {
             self.detach(slot);
             self.make_ready(due, slot);
         }
     }
 
     /// Marks a job as reserved; which connection holds it, and until when, is not in the journal.
-    fn hold(&mut self, slot: Slot, resumable: Option<Resumable>) {
+    fn hold(&mut self, slot: JobSlot, resumable: Option<Resumable>) {
         if let Some(job) = self.jobs.get_mut(slot as usize) {
-            job.phase = Phase::Reserved(0);
+            job.phase = JobPhase::Reserved(0);
             let Resumable { visibility_ms, user } = resumable.unwrap_or_default();
             (job.owner, job.user) = (0, user);
             job.visibility = visibility_ms.saturating_mul(1_000);
@@ -193,18 +201,18 @@ impl State {
     }
 
     /// Makes the index only name the job from now on, if its pushed option `releases` it.
-    fn release_index(&mut self, slot: Slot, releases: impl FnOnce(Unique) -> bool) {
+    fn release_index(&mut self, slot: JobSlot, releases: impl FnOnce(Unique) -> bool) {
         let Some(job) = self.jobs.get(slot as usize) else { return };
         let Some(extra) = job.extra.as_ref().filter(|extra| releases(extra.unique)) else { return };
         if let (Some(index), Some(topic)) = (&extra.index, self.topics.get_mut(job.topic as usize))
             && let Some(entry) = topic.indexes.get_mut(index)
             && entry.id == job.id
         {
-            entry.taken = Taken::No;
+            entry.taken = IndexHold::No;
         }
     }
 
-    fn charge(&mut self, slot: Slot, cost: Cost, error: Option<&String>) {
+    fn charge(&mut self, slot: JobSlot, cost: Cost, error: Option<&String>) {
         let kept_max = self.config.errors_kept_max;
         let Some(job) = self.jobs.get_mut(slot as usize) else { return };
         match cost {
@@ -220,11 +228,11 @@ impl State {
         }
     }
 
-    fn apply_again(&mut self, at: UnixMillis, slot: Slot, again: Again) {
+    fn apply_again(&mut self, at: UnixMillis, slot: JobSlot, again: RequeueAt) {
         self.detach(slot);
         match again {
-            Again::Head => self.put_ready(slot),
-            Again::At(due) => {
+            RequeueAt::Head => self.put_ready(slot),
+            RequeueAt::At(due) => {
                 let topic = self.job(slot).and_then(|job| self.topic(job.topic));
                 if topic.is_some_and(|it| it.settings.order_retry == OrderRetry::Skip) {
                     self.give_up_place(at, slot);
@@ -234,7 +242,7 @@ impl State {
         }
     }
 
-    fn apply_replayed(&mut self, at: UnixMillis, slot: Slot) {
+    fn apply_replayed(&mut self, at: UnixMillis, slot: JobSlot) {
         let Some(job) = self.jobs.get(slot as usize) else { return };
         let bytes = job.bytes();
         let index = job.index().cloned();
@@ -255,7 +263,7 @@ impl State {
     }
 
     /// Gives a replayed dead letter its index back, unless another job has taken it meanwhile.
-    fn take_index_again(&mut self, at: UnixMillis, slot: Slot, index: Blob) {
+    fn take_index_again(&mut self, at: UnixMillis, slot: JobSlot, index: Blob) {
         let Some(job) = self.job(slot) else { return };
         let (id, topic) = (job.id, job.topic);
         let waiting = job.extra.as_ref().is_some_and(|it| it.unique == Unique::Waiting);
@@ -264,12 +272,12 @@ impl State {
         // the name.
         let free = |it: &Index| !it.is_taken(at) && (!waiting || it.id < id);
         if before.is_none_or(|before| before.id == id || free(before)) {
-            let taken = if waiting { Taken::No } else { Taken::Yes };
+            let taken = if waiting { IndexHold::No } else { IndexHold::Yes };
             self.set_index(topic, index, Index { id, taken });
         }
     }
 
-    pub(super) fn total(&mut self, slot: Slot, add: impl FnOnce(&mut super::change::Totals)) {
+    pub(super) fn total(&mut self, slot: JobSlot, add: impl FnOnce(&mut super::change::Totals)) {
         if let Some(job) = self.jobs.get(slot as usize)
             && let Some(topic) = self.topics.get_mut(job.topic as usize)
         {
@@ -278,7 +286,7 @@ impl State {
     }
 
     /// Makes a job ready now, behind the ready jobs of its priority.
-    pub(super) fn make_ready(&mut self, at: UnixMillis, slot: Slot) {
+    pub(super) fn make_ready(&mut self, at: UnixMillis, slot: JobSlot) {
         let step = millis(self.config.priority_step);
         let turn = self.next_turn(slot);
         let Some(job) = self.jobs.get_mut(slot as usize) else { return };
@@ -299,9 +307,9 @@ impl State {
     /// Returns the turn of a job that becomes ready now. A delayed job without an order key takes no
     /// new turn, because the journal does not record when it was woken: among jobs that became ready at
     /// the same time, it is in the order of pushes.
-    fn next_turn(&mut self, slot: Slot) -> u64 {
+    fn next_turn(&mut self, slot: JobSlot) -> u64 {
         match self.job(slot) {
-            Some(job) if matches!(job.phase, Phase::Delayed(_)) && job.order_key().is_none() => {
+            Some(job) if matches!(job.phase, JobPhase::Delayed(_)) && job.order_key().is_none() => {
                 job.id
             }
             _ => {
@@ -311,19 +319,19 @@ impl State {
         }
     }
 
-    pub(super) fn put_ready(&mut self, slot: Slot) {
+    pub(super) fn put_ready(&mut self, slot: JobSlot) {
         let Some(job) = self.jobs.get_mut(slot as usize) else { return };
-        job.phase = Phase::Ready;
+        job.phase = JobPhase::Ready;
         let number = job.topic;
         if let Some(topic) = self.topics.get_mut(number as usize) {
             topic.ready.insert((job.rank, job.turn, slot));
         }
-        self.heat(number);
+        self.mark_dirty(number);
     }
 
-    fn put_waiting(&mut self, slot: Slot) {
+    fn put_waiting(&mut self, slot: JobSlot) {
         let Some(job) = self.jobs.get_mut(slot as usize) else { return };
-        job.phase = Phase::Waiting;
+        job.phase = JobPhase::Waiting;
         if let Some(topic) = self.topics.get_mut(job.topic as usize)
             && let Some(key) = job.extra.as_ref().and_then(|extra| extra.order_key.clone())
         {
@@ -332,9 +340,9 @@ impl State {
         }
     }
 
-    fn delay(&mut self, slot: Slot, due: UnixMillis) {
+    fn delay(&mut self, slot: JobSlot, due: UnixMillis) {
         let Some(job) = self.jobs.get_mut(slot as usize) else { return };
-        job.phase = Phase::Delayed(due);
+        job.phase = JobPhase::Delayed(due);
         if let Some(topic) = self.topics.get_mut(job.topic as usize) {
             topic.delayed += 1;
         }
@@ -342,14 +350,14 @@ impl State {
     }
 
     /// Removes a job from its current place.
-    pub(super) fn detach(&mut self, slot: Slot) {
+    pub(super) fn detach(&mut self, slot: JobSlot) {
         let Some(job) = self.jobs.get(slot as usize) else { return };
         let Some(topic) = self.topics.get_mut(job.topic as usize) else { return };
         match job.phase {
-            Phase::Ready => {
+            JobPhase::Ready => {
                 topic.ready.remove(&(job.rank, job.turn, slot));
             }
-            Phase::Waiting => {
+            JobPhase::Waiting => {
                 topic.waiting = topic.waiting.saturating_sub(1);
                 if let Some(key) = job.order_key()
                     && let Some(lane) = topic.lanes.get_mut(key)
@@ -360,22 +368,22 @@ impl State {
                     }
                 }
             }
-            Phase::Delayed(due) => {
+            JobPhase::Delayed(due) => {
                 topic.delayed = topic.delayed.saturating_sub(1);
                 self.delayed.remove(&(due, job.id, slot));
             }
-            Phase::Reserved(_) | Phase::Recording => {
+            JobPhase::Reserved(_) | JobPhase::Recording => {
                 topic.reserved = topic.reserved.saturating_sub(1);
                 let alone = usize::from(job.awaits_resume());
                 self.awaiting_resume = self.awaiting_resume.saturating_sub(alone);
-                if let Phase::Reserved(deadline) = job.phase {
+                if let JobPhase::Reserved(deadline) = job.phase {
                     self.deadlines.remove(&(deadline, slot));
                 }
                 let (owner, number) = (job.owner, job.topic);
-                self.parties.disown(owner, slot);
-                self.heat(number);
+                self.parked.disown(owner, slot);
+                self.mark_dirty(number);
             }
-            Phase::Dead(_) => {
+            JobPhase::Dead(_) => {
                 topic.dead.remove(&job.id);
                 self.dead.remove(job.topic, (job.turn, slot), job.bytes_dead());
                 let number = job.topic;
@@ -385,7 +393,7 @@ impl State {
     }
 
     /// Removes a finished job from its place, and frees its slot of the order key and its index.
-    fn finish(&mut self, at: UnixMillis, slot: Slot, state: JobState) {
+    fn finish(&mut self, at: UnixMillis, slot: JobSlot, state: JobState) {
         self.detach(slot);
         self.give_up_place(at, slot);
         self.leave(slot);
@@ -404,7 +412,7 @@ impl State {
             }
             // The index names its dead letter as long as that is kept.
             _ if state == JobState::Dead => {
-                self.set_index(topic, index, Index { id, taken: Taken::No })
+                self.set_index(topic, index, Index { id, taken: IndexHold::No })
             }
             _ => {
                 it.indexes.remove(&index);
@@ -414,11 +422,14 @@ impl State {
     }
 
     /// Stops the index from naming the dead letter; an index that is taken stays.
-    fn forget_index(&mut self, slot: Slot) {
+    fn forget_index(&mut self, slot: JobSlot) {
         let Some(job) = self.jobs.get(slot as usize) else { return };
         let number = job.topic;
         if let (Some(index), Some(topic)) = (job.index(), self.topics.get_mut(number as usize))
-            && topic.indexes.get(index).is_some_and(|it| it.id == job.id && it.taken == Taken::No)
+            && topic
+                .indexes
+                .get(index)
+                .is_some_and(|it| it.id == job.id && it.taken == IndexHold::No)
         {
             topic.indexes.remove(index);
             self.note_left(number);
@@ -435,14 +446,14 @@ impl State {
         finished: (JobState, UnixMillis),
     ) {
         let (state, until) = finished;
-        self.set_index(topic, index.clone(), Index { id, taken: Taken::Until(until, state) });
+        self.set_index(topic, index.clone(), Index { id, taken: IndexHold::Until(until, state) });
         self.finished_indexes.insert((until, id), topic, index);
     }
 
     /// Assigns the index to this job; a snapshot in progress saves the job that had it before.
     fn set_index(&mut self, number: TopicNo, index: Blob, entry: Index) {
         match self.topic(number).and_then(|topic| topic.indexes.get(&index)).copied() {
-            Some(Index { id, taken: Taken::Until(until, _) }) => {
+            Some(Index { id, taken: IndexHold::Until(until, _) }) => {
                 self.finished_indexes.remove((until, id));
             }
             Some(Index { id, .. }) if id != entry.id => {
@@ -458,7 +469,7 @@ impl State {
     }
 
     /// Removes the job from the counts of the limits.
-    fn leave(&mut self, slot: Slot) {
+    fn leave(&mut self, slot: JobSlot) {
         let Some(job) = self.jobs.get(slot as usize) else { return };
         let (bytes, number) = (job.bytes(), job.topic);
         if let Some(topic) = self.topics.get_mut(number as usize) {
@@ -473,15 +484,15 @@ impl State {
     }
 
     /// Removes a job that is in no list any more.
-    fn remove(&mut self, slot: Slot) {
+    fn remove(&mut self, slot: JobSlot) {
         self.detach_dead(slot);
         if let Some(job) = self.jobs.try_remove(slot as usize) {
             self.ids.remove(job.id);
         }
     }
 
-    fn detach_dead(&mut self, slot: Slot) {
-        if self.job(slot).is_some_and(|job| matches!(job.phase, Phase::Dead(_))) {
+    fn detach_dead(&mut self, slot: JobSlot) {
+        if self.job(slot).is_some_and(|job| matches!(job.phase, JobPhase::Dead(_))) {
             self.detach(slot);
         }
     }
@@ -492,17 +503,23 @@ fn add(count: &mut u64) {
     *count = count.saturating_add(1);
 }
 
-fn job_of(at: UnixMillis, new: &New) -> Job {
+fn job_of(at: UnixMillis, new: &PushedJob) -> Job {
     let extra = new.rare.as_deref().map(|rare| {
-        let Rare { index, unique, order_key, backoff } = rare.clone();
+        let RareFields { index, unique, order_key, backoff } = rare.clone();
         let backoff = backoff.as_ref().map(Backoff::from);
-        Box::new(Extra { index, unique: unique.into(), order_key, backoff, ..Extra::default() })
+        Box::new(RareJobFields {
+            index,
+            unique: unique.into(),
+            order_key,
+            backoff,
+            ..RareJobFields::default()
+        })
     });
     Job {
         id: new.id,
         topic: new.topic,
         priority: new.priority,
-        phase: Phase::Ready,
+        phase: JobPhase::Ready,
         holds_place: false,
         resumable: false,
         epoch: 0,

@@ -1,10 +1,10 @@
-//! [`State::audit`]: checks that every job is in exactly one place and counted there only.
+//! [`QueueState::audit`]: checks that every job is in exactly one place and counted there only.
 //!
 //! For simulations and tests, because it looks at every job.
 
-use super::job::{Job, Phase};
-use super::topic::Topic;
-use super::{Slot, State};
+use super::job::{Job, JobPhase};
+use super::topic::TopicState;
+use super::{JobSlot, QueueState};
 
 /// The sums over the jobs of a topic.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -21,11 +21,11 @@ struct Sums {
 impl Sums {
     fn add(&mut self, job: &Job) {
         match job.phase {
-            Phase::Ready => self.ready += 1,
-            Phase::Waiting => self.waiting += 1,
-            Phase::Delayed(_) => self.delayed += 1,
-            Phase::Reserved(_) | Phase::Recording => self.reserved += 1,
-            Phase::Dead(_) => {
+            JobPhase::Ready => self.ready += 1,
+            JobPhase::Waiting => self.waiting += 1,
+            JobPhase::Delayed(_) => self.delayed += 1,
+            JobPhase::Reserved(_) | JobPhase::Recording => self.reserved += 1,
+            JobPhase::Dead(_) => {
                 self.dead += 1;
                 return;
             }
@@ -34,7 +34,7 @@ impl Sums {
         self.bytes += job.bytes();
     }
 
-    fn of(topic: &Topic) -> Self {
+    fn of(topic: &TopicState) -> Self {
         Self {
             ready: topic.ready.len() as u64,
             waiting: topic.waiting,
@@ -47,7 +47,7 @@ impl Sums {
     }
 }
 
-impl State {
+impl QueueState {
     /// Checks that every job is in exactly one place and that all counts are correct.
     ///
     /// # Errors
@@ -55,7 +55,7 @@ impl State {
     pub(crate) fn audit(&self) -> Result<(), String> {
         let mut sums = vec![Sums::default(); self.topics.len()];
         for (slot, job) in &self.jobs {
-            let slot = Slot::try_from(slot).map_err(|_| "a job has no slot".to_owned())?;
+            let slot = JobSlot::try_from(slot).map_err(|_| "a job has no slot".to_owned())?;
             let number = job.topic as usize;
             let (Some(topic), Some(sum)) = (self.topics.get(number), sums.get_mut(number)) else {
                 return Err(format!("job {} is of topic {number}, which does not exist", job.id));
@@ -87,21 +87,21 @@ impl State {
         Ok(())
     }
 
-    fn audit_job(&self, slot: Slot, job: &Job, topic: &Topic) -> Result<(), String> {
+    fn audit_job(&self, slot: JobSlot, job: &Job, topic: &TopicState) -> Result<(), String> {
         let waits = job.order_key().and_then(|key| topic.lanes.get(key));
         let places = [
             topic.ready.contains(&(job.rank, job.turn, slot)),
             waits.is_some_and(|lane| lane.waiting.contains(&(job.id, slot))),
-            matches!(job.phase, Phase::Delayed(due) if self.delayed.contains(&(due, job.id, slot))),
-            matches!(job.phase, Phase::Reserved(until) if self.deadlines.contains(&(until, slot))),
+            matches!(job.phase, JobPhase::Delayed(due) if self.delayed.contains(&(due, job.id, slot))),
+            matches!(job.phase, JobPhase::Reserved(until) if self.deadlines.contains(&(until, slot))),
             topic.dead.get(&job.id) == Some(&slot),
         ];
         let expected = [
-            job.phase == Phase::Ready,
-            job.phase == Phase::Waiting,
-            matches!(job.phase, Phase::Delayed(_)),
-            matches!(job.phase, Phase::Reserved(_)),
-            matches!(job.phase, Phase::Dead(_)),
+            job.phase == JobPhase::Ready,
+            job.phase == JobPhase::Waiting,
+            matches!(job.phase, JobPhase::Delayed(_)),
+            matches!(job.phase, JobPhase::Reserved(_)),
+            matches!(job.phase, JobPhase::Dead(_)),
         ];
         if places != expected {
             let (id, phase) = (job.id, job.phase);
@@ -117,10 +117,10 @@ impl State {
 mod tests {
     use crate::config::Config;
     use crate::model::{JobRequest, PushRequest};
-    use crate::queue::{Now, State};
+    use crate::queue::{Now, QueueState};
 
-    fn with_a_job() -> State {
-        let mut state = State::new(Config::new().queue, 1);
+    fn with_a_job() -> QueueState {
+        let mut state = QueueState::new(Config::new().queue, 1);
         let jobs = vec![PushRequest::new("t", "x")];
         let request = JobRequest::Push { jobs, wait: std::time::Duration::ZERO };
         state.request(Now { steady: 1, utc: 1 }, 1, request);
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn j14_a_job_counted_twice_or_nowhere_is_found() {
-        let tampered: [fn(&mut State); 5] = [
+        let tampered: [fn(&mut QueueState); 5] = [
             |state| state.topics[0].reserved += 1,
             |state| state.topics[0].ready.clear(),
             |state| state.topics[0].totals.done += 1,

@@ -63,7 +63,7 @@ pub(super) fn next_time(
         return Ok(None);
     }
     let looks = Cell::new(days.saturating_mul(2).saturating_add(LOOKS));
-    let search = Search { cron: &cron, zone: &zone, bounds: Bounds { last, looks } };
+    let search = CronSearch { cron: &cron, zone: &zone, bounds: SearchLimits { last, looks } };
     let next =
         if goes_by_the_clock(&cron) { search.by_the_clock(after) } else { search.once(after) };
     Ok(next.and_then(|next| UnixMillis::try_from(next.as_millisecond()).ok()))
@@ -90,13 +90,13 @@ fn goes_by_the_clock(cron: &Cron) -> bool {
         || (0..60).all(|minute| pattern.minute_match(minute).unwrap_or(false))
 }
 
-struct Search<'a> {
+struct CronSearch<'a> {
     cron: &'a Cron,
     zone: &'a TimeZone,
-    bounds: Bounds,
+    bounds: SearchLimits,
 }
 
-impl Search<'_> {
+impl CronSearch<'_> {
     /// Returns the next time of an expression that comes whenever the clock shows one of its times.
     fn by_the_clock(&self, after: Timestamp) -> Option<Timestamp> {
         let now = self.zone.to_datetime(after);
@@ -168,13 +168,13 @@ impl Search<'_> {
 
     /// Returns the first matching time after `from`.
     fn matching(&self, from: DateTime) -> Option<DateTime> {
-        let from = Face { time: from, bounds: &self.bounds };
+        let from = CronClock { time: from, bounds: &self.bounds };
         self.cron.find_next_occurrence(&from, false).ok().map(|found| found.time)
     }
 }
 
 /// The limits of a search.
-struct Bounds {
+struct SearchLimits {
     last: Date,
     /// The remaining number of times to examine.
     looks: Cell<u64>,
@@ -182,12 +182,12 @@ struct Bounds {
 
 /// A clock that never changes, as croner sees it; it ends at the limits of the search.
 #[derive(Clone, Copy)]
-struct Face<'a> {
+struct CronClock<'a> {
     time: DateTime,
-    bounds: &'a Bounds,
+    bounds: &'a SearchLimits,
 }
 
-impl CronDateTime for Face<'_> {
+impl CronDateTime for CronClock<'_> {
     fn to_civil(&self) -> CivilDateTime {
         let time = self.time.time();
         let time = [time.hour(), time.minute(), time.second()].map(i8::cast_unsigned);
@@ -337,7 +337,8 @@ mod tests {
     /// Returns the times of `cron` from `from` to `end`, found by examining each minute.
     fn walked(cron: &Cron, zone: &TimeZone, from: Timestamp, end: Timestamp) -> Vec<Timestamp> {
         let matches = |time: DateTime| {
-            let civil = Face { time, bounds: &Bounds { last: Date::MAX, looks: Cell::new(0) } };
+            let civil =
+                CronClock { time, bounds: &SearchLimits { last: Date::MAX, looks: Cell::new(0) } };
             let civil = civil.to_civil();
             has_date(cron, time.date())
                 && cron.pattern.hour_match(civil.hour()).unwrap()
@@ -455,9 +456,9 @@ mod tests {
         for cron in ["0 0 1 * +1#5", "0 0 31 2,4,6,9,11 *", "0 0 0 1 1 * 4999", "* * 2 * 3 7L"] {
             assert_eq!(next(cron, "2026-11-26T00:00:00Z"), None, "{cron}");
         }
-        let bounds = Bounds { last: date(1980, 1, 1), looks: Cell::new(9) };
+        let bounds = SearchLimits { last: date(1980, 1, 1), looks: Cell::new(9) };
         let cron = Cron::from_str("0 0 31 2,4,6,9,11 *").unwrap();
-        let from = Face { time: date(1970, 1, 1).at(0, 0, 0, 0), bounds: &bounds };
+        let from = CronClock { time: date(1970, 1, 1).at(0, 0, 0, 0), bounds: &bounds };
         let found = cron.find_next_occurrence(&from, false);
         assert!(found.is_err() && bounds.looks.get() == 0, "croner asks for each day it looks at");
     }

@@ -1,4 +1,4 @@
-//! [`Change`]: what happened to a job or a topic, as applied and as recorded in the journal.
+//! [`QueueChange`]: what happened to a job or a topic, as applied and as recorded in the journal.
 //!
 //! Records hold effects, not requests: the random time of a retry is drawn once and read back on
 //! replay. `docs/journal.md` has the layout.
@@ -19,7 +19,7 @@ pub(super) enum Cost {
 
 /// The next place of a job that runs again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Again {
+pub(super) enum RequeueAt {
     /// Ready at once, in its previous position.
     Head,
     /// Delayed until this time, then behind the jobs that are ready.
@@ -28,7 +28,7 @@ pub(super) enum Again {
 
 /// A job as it was pushed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct New {
+pub(super) struct PushedJob {
     pub(super) id: JobId,
     pub(super) topic: TopicNo,
     #[serde(with = "blob")]
@@ -38,12 +38,12 @@ pub(super) struct New {
     pub(super) priority: u8,
     pub(super) retry_max: Option<u32>,
     pub(super) loss_max: Option<u32>,
-    pub(super) rare: Option<Box<Rare>>,
+    pub(super) rare: Option<Box<RareFields>>,
 }
 
 /// Properties that most jobs do not have.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Rare {
+pub(super) struct RareFields {
     #[serde(with = "blobs")]
     pub(super) index: Option<Blob>,
     pub(super) unique: StoredUnique,
@@ -54,10 +54,10 @@ pub(super) struct Rare {
 
 /// A job in a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Kept {
+pub(super) struct JobSnapshot {
     /// The job as pushed. Its due time is that of its state, if that has one.
-    pub(super) new: New,
-    pub(super) state: KeptState,
+    pub(super) new: PushedJob,
+    pub(super) state: JobSnapshotState,
     pub(super) epoch: u32,
     pub(super) failures: u32,
     pub(super) losses: u32,
@@ -72,7 +72,7 @@ pub(super) struct Kept {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum KeptState {
+pub(super) enum JobSnapshotState {
     Ready,
     Waiting,
     Delayed,
@@ -130,7 +130,7 @@ pub(super) struct Totals {
 
 /// The content of a schedule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Set {
+pub(super) struct ScheduleSet {
     #[serde(with = "blob")]
     pub(super) name: Blob,
     pub(super) cron: String,
@@ -143,7 +143,7 @@ pub(super) struct Set {
     pub(super) priority: u8,
     pub(super) retry_max: Option<u32>,
     pub(super) loss_max: Option<u32>,
-    pub(super) rare: Rare,
+    pub(super) rare: RareFields,
     pub(super) next: Option<UnixMillis>,
     pub(super) pushed: u64,
     pub(super) missed: u64,
@@ -151,7 +151,7 @@ pub(super) struct Set {
 
 /// A change of the queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Change {
+pub(super) enum QueueChange {
     /// A topic was created; topics are numbered from 0 in this order.
     TopicMade {
         #[serde(with = "blob")]
@@ -165,7 +165,7 @@ pub(super) enum Change {
         topic: TopicNo,
         paused: bool,
     },
-    Pushed(New),
+    Pushed(PushedJob),
     /// A job was handed out, with the next epoch.
     Started {
         id: JobId,
@@ -173,7 +173,7 @@ pub(super) enum Change {
     /// A job will run again.
     Again {
         id: JobId,
-        again: Again,
+        again: RequeueAt,
         cost: Cost,
         error: Option<String>,
     },
@@ -202,7 +202,7 @@ pub(super) enum Change {
     Evicted {
         id: JobId,
     },
-    ScheduleSet(Set),
+    ScheduleSet(ScheduleSet),
     ScheduleRemoved {
         #[serde(with = "blob")]
         name: Blob,
@@ -228,7 +228,7 @@ pub(super) enum Change {
         paused: bool,
         totals: Totals,
     },
-    JobKept(Box<Kept>),
+    JobKept(Box<JobSnapshot>),
     /// The index of a finished job stays taken.
     IndexKept {
         topic: TopicNo,
@@ -279,7 +279,7 @@ pub(super) enum Change {
     },
 }
 
-impl Rare {
+impl RareFields {
     fn bytes(&self) -> usize {
         let pauses = self.backoff.as_ref().map_or(0, StoredBackoff::bytes);
         let names = [&self.index, &self.order_key].into_iter().flatten();
@@ -287,20 +287,20 @@ impl Rare {
     }
 }
 
-impl New {
+impl PushedJob {
     fn bytes(&self) -> usize {
-        self.payload.len() + self.rare.as_deref().map_or(0, Rare::bytes)
+        self.payload.len() + self.rare.as_deref().map_or(0, RareFields::bytes)
     }
 }
 
-impl Kept {
+impl JobSnapshot {
     /// Returns the approximate size of the encoding in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.new.bytes() + self.errors.iter().map(|error| error.len() + 8).sum::<usize>() + 32
     }
 }
 
-impl Change {
+impl QueueChange {
     /// Returns the approximate size of the encoding in bytes, never less than half of the actual size.
     pub(super) fn bytes(&self) -> usize {
         32 + match self {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{QueueError, State, micros};
+use super::{QueueError, QueueState, micros};
 use crate::fair::ClientId;
 use crate::model::{Backoff, Blob, PushOptions, PushRequest, TopicSettings, Unique};
 use crate::store::Micros;
@@ -10,7 +10,7 @@ use crate::store::Micros;
 /// The text of a refusal when no more requests may wait.
 pub(super) const TOO_MANY_WAIT: &str = "too many requests wait already";
 
-impl State {
+impl QueueState {
     pub(super) fn check_push(&self, push: &PushRequest) -> Result<(), QueueError> {
         self.check_name("topic", &push.topic)?;
         let (max, bytes) = (self.config.payload_bytes_max, push.payload.len());
@@ -112,7 +112,7 @@ impl State {
 
     /// Checks that one more request may wait.
     pub(super) fn check_parked(&self, client: ClientId) -> Result<(), QueueError> {
-        let (waiting, max) = (&self.parties.waiting, self.config.parked_max);
+        let (waiting, max) = (&self.parked.waiting, self.config.parked_max);
         QueueError::share(waiting, client, 1, "queue.parked_max", max, TOO_MANY_WAIT)
     }
 }

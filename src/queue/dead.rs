@@ -2,37 +2,37 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::change::Change;
-use super::job::Phase;
+use super::change::QueueChange;
+use super::job::JobPhase;
 use super::live::no_topic;
-use super::{Now, QueueError, Slot, State, TopicNo, millis};
+use super::{JobSlot, Now, QueueError, QueueState, TopicNo, millis};
 use crate::config::QueueConfig;
 use crate::model::{Blob, JobId, JobReply, UnixMillis};
 use crate::store::Shares;
 
 /// The position of a dead letter: its turn, from the same sequence as those of ready jobs.
-type Place = (u64, Slot);
+type DeadLetterKey = (u64, JobSlot);
 
 /// All dead letters, in the order of their deaths, and those of each topic.
 #[derive(Debug, Default)]
 pub(super) struct DeadLetters {
     /// With the time since which each is dead, which never decreases along the order.
-    order: BTreeMap<Place, UnixMillis>,
+    order: BTreeMap<DeadLetterKey, UnixMillis>,
     bytes: u64,
-    topics: BTreeMap<TopicNo, Graveyard>,
+    topics: BTreeMap<TopicNo, TopicDeadLetters>,
     counts: Shares<TopicNo>,
     sizes: Shares<TopicNo>,
 }
 
 /// The dead letters of one topic, in the order of their deaths.
 #[derive(Debug, Default)]
-struct Graveyard {
-    order: BTreeSet<Place>,
+struct TopicDeadLetters {
+    order: BTreeSet<DeadLetterKey>,
     bytes: u64,
 }
 
 impl DeadLetters {
-    fn insert(&mut self, topic: TopicNo, place: Place, since: UnixMillis, bytes: u64) {
+    fn insert(&mut self, topic: TopicNo, place: DeadLetterKey, since: UnixMillis, bytes: u64) {
         if self.order.insert(place, since).is_none() {
             self.bytes = self.bytes.saturating_add(bytes);
             self.change(topic, |own| {
@@ -42,7 +42,7 @@ impl DeadLetters {
         }
     }
 
-    pub(super) fn remove(&mut self, topic: TopicNo, place: Place, bytes: u64) {
+    pub(super) fn remove(&mut self, topic: TopicNo, place: DeadLetterKey, bytes: u64) {
         if self.order.remove(&place).is_some() {
             self.bytes = self.bytes.saturating_sub(bytes);
             self.change(topic, |own| {
@@ -52,7 +52,7 @@ impl DeadLetters {
         }
     }
 
-    fn change(&mut self, topic: TopicNo, change: impl FnOnce(&mut Graveyard)) {
+    fn change(&mut self, topic: TopicNo, change: impl FnOnce(&mut TopicDeadLetters)) {
         let own = self.topics.entry(topic).or_default();
         let before = (own.order.len() as u64, own.bytes);
         change(own);
@@ -65,7 +65,7 @@ impl DeadLetters {
     }
 
     /// Sets later times of death to `at`; returns the slots.
-    fn set_back(&mut self, at: UnixMillis) -> Vec<Slot> {
+    fn set_back(&mut self, at: UnixMillis) -> Vec<JobSlot> {
         let ahead = self.order.iter_mut().filter(|(_, since)| **since > at);
         ahead
             .map(|((_, slot), since)| {
@@ -83,7 +83,7 @@ impl DeadLetters {
 
     /// Returns a dead letter to evict: the oldest, if it is too old; or if there are too many, the
     /// oldest of the topic that has the most.
-    pub(super) fn surplus(&self, config: &QueueConfig, utc: UnixMillis) -> Option<Slot> {
+    pub(super) fn surplus(&self, config: &QueueConfig, utc: UnixMillis) -> Option<JobSlot> {
         let oldest_of = |topic| self.topics.get(&topic)?.order.first().map(|(_, slot)| *slot);
         let (most, many) = self.counts.most()?;
         if self.order.len() > config.dead_max || most > config.topic_dead_max as u64 {
@@ -98,9 +98,9 @@ impl DeadLetters {
     }
 }
 
-impl State {
+impl QueueState {
     /// Makes a dead letter of a finished job, the last in order.
-    pub(super) fn bury(&mut self, at: UnixMillis, slot: Slot) {
+    pub(super) fn dead_letter(&mut self, at: UnixMillis, slot: JobSlot) {
         self.line = self.line.saturating_add(1);
         if let Some(job) = self.jobs.get_mut(slot as usize) {
             job.turn = self.line;
@@ -109,9 +109,9 @@ impl State {
     }
 
     /// Adds a dead letter at the position of its turn.
-    pub(super) fn put_dead(&mut self, at: UnixMillis, slot: Slot) {
+    pub(super) fn put_dead(&mut self, at: UnixMillis, slot: JobSlot) {
         let Some(job) = self.jobs.get_mut(slot as usize) else { return };
-        job.phase = Phase::Dead(at);
+        job.phase = JobPhase::Dead(at);
         self.dead.insert(job.topic, (job.turn, slot), at, job.bytes_dead());
         if let Some(topic) = self.topics.get_mut(job.topic as usize) {
             topic.dead.insert(job.id, slot);
@@ -124,7 +124,7 @@ impl State {
         for slot in self.dead.set_back(at) {
             self.keep_frozen(slot);
             if let Some(job) = self.jobs.get_mut(slot as usize) {
-                job.phase = Phase::Dead(at);
+                job.phase = JobPhase::Dead(at);
             }
         }
     }
@@ -134,7 +134,7 @@ impl State {
         for _ in 0..self.config.slice_max {
             let Some(slot) = self.dead.surplus(&self.config, self.aged_utc()) else { return };
             let Some(id) = self.job(slot).map(|job| job.id) else { return };
-            self.commit(Change::Evicted { id });
+            self.commit(QueueChange::Evicted { id });
         }
     }
 
@@ -147,7 +147,7 @@ impl State {
         let (ids, more) = self.dead_letters(name, id, self.config.slice_max)?;
         let count = ids.len() as u64;
         for id in ids {
-            self.commit(Change::Replayed { id });
+            self.commit(QueueChange::Replayed { id });
         }
         if let Some(number) = self.names.get(name).copied()
             && let Some(topic) = self.topics.get_mut(number as usize)
@@ -165,7 +165,7 @@ impl State {
     ) -> Result<JobReply, QueueError> {
         let (ids, more) = self.dead_letters(name, id, self.config.slice_max)?;
         let count = ids.len() as u64;
-        ids.into_iter().for_each(|id| self.commit(Change::Evicted { id }));
+        ids.into_iter().for_each(|id| self.commit(QueueChange::Evicted { id }));
         Ok(JobReply::Changed { count, more })
     }
 

@@ -3,19 +3,19 @@
 use std::ops::Bound;
 use std::time::Duration;
 
-use super::job::{Job, Phase};
+use super::job::{Job, JobPhase};
 use super::live::no_topic;
-use super::outcomes::{Sought, Topical};
-use super::state::Answer;
-use super::topic::Topic;
-use super::{Now, QueueError, Slot, State, millis};
+use super::outcomes::{OutcomeQuery, TopicPage};
+use super::state::QueueAnswer;
+use super::topic::TopicState;
+use super::{JobSlot, Now, QueueError, QueueState, millis};
 use crate::model::{
     Blob, JobId, JobInfo, JobPage, JobRef, JobReply, JobState, OutcomeSeq, TopicInfo,
 };
 
-impl State {
+impl QueueState {
     /// Returns the slot of a job. By its id, a job is found only if `may` permits its topic.
-    pub(super) fn find(&self, job: &JobRef, may: &dyn Fn(&Blob) -> bool) -> Option<Slot> {
+    pub(super) fn find(&self, job: &JobRef, may: &dyn Fn(&Blob) -> bool) -> Option<JobSlot> {
         let id = match job {
             JobRef::Id(id) => {
                 return self.ids.get(*id).filter(|_| self.topic_of(*id).is_some_and(may));
@@ -34,27 +34,27 @@ impl State {
         self.topic(job.topic).map(|topic| &topic.name)
     }
 
-    pub(super) fn get(&self, job: &JobRef, may: &dyn Fn(&Blob) -> bool) -> Answer {
+    pub(super) fn get(&self, job: &JobRef, may: &dyn Fn(&Blob) -> bool) -> QueueAnswer {
         match self.find(job, may).and_then(|slot| self.job(slot)) {
-            Some(found) => Answer::Now(Ok(JobReply::Job(Box::new(self.info(found, true))))),
+            Some(found) => QueueAnswer::Now(Ok(JobReply::Job(Box::new(self.info(found, true))))),
             None => self.not_here(job, false),
         }
     }
 
     /// Passes a request on to the outcomes: a job missing here may have finished.
-    pub(super) fn not_here(&self, job: &JobRef, to_cancel: bool) -> Answer {
-        Answer::Ask(Sought::Job { job: job.clone(), to_cancel })
+    pub(super) fn not_here(&self, job: &JobRef, to_cancel: bool) -> QueueAnswer {
+        QueueAnswer::Ask(OutcomeQuery::Job { job: job.clone(), to_cancel })
     }
 
-    pub(super) fn await_finished(&self, job: &JobRef, may: &dyn Fn(&Blob) -> bool) -> Answer {
+    pub(super) fn await_finished(&self, job: &JobRef, may: &dyn Fn(&Blob) -> bool) -> QueueAnswer {
         let found = self.find(job, may).and_then(|slot| self.job(slot));
         match found {
             Some(dead) if dead.state() == JobState::Dead => {
-                Answer::Now(Ok(JobReply::Job(Box::new(self.info(dead, false)))))
+                QueueAnswer::Now(Ok(JobReply::Job(Box::new(self.info(dead, false)))))
             }
             live => {
                 let live = live.map(Job::reservation);
-                Answer::Ask(Sought::Finish { job: job.clone(), live })
+                QueueAnswer::Ask(OutcomeQuery::Finish { job: job.clone(), live })
             }
         }
     }
@@ -64,16 +64,19 @@ impl State {
         topic: Blob,
         after: Option<OutcomeSeq>,
         limit: usize,
-    ) -> Answer {
+    ) -> QueueAnswer {
         match self.page_limit(limit) {
-            Ok(limit) => Answer::Ask(Sought::Outcomes { topic: self.topical(topic, limit), after }),
-            Err(error) => Answer::Now(Err(error)),
+            Ok(limit) => QueueAnswer::Ask(OutcomeQuery::Outcomes {
+                topic: self.topical(topic, limit),
+                after,
+            }),
+            Err(error) => QueueAnswer::Now(Err(error)),
         }
     }
 
     /// Describes a query of outcomes; the outcomes may know a topic that the queue has forgotten.
-    fn topical(&self, name: Blob, limit: usize) -> Topical {
-        Topical { known: self.names.contains_key(&name), name, limit }
+    fn topical(&self, name: Blob, limit: usize) -> TopicPage {
+        TopicPage { known: self.names.contains_key(&name), name, limit }
     }
 
     fn page_limit(&self, limit: usize) -> Result<usize, QueueError> {
@@ -82,18 +85,24 @@ impl State {
         Ok(if limit == 0 { max } else { limit })
     }
 
-    pub(super) fn list(&self, topic: &Blob, state: JobState, after: JobId, limit: usize) -> Answer {
+    pub(super) fn list(
+        &self,
+        topic: &Blob,
+        state: JobState,
+        after: JobId,
+        limit: usize,
+    ) -> QueueAnswer {
         let limit = match self.page_limit(limit) {
             Ok(limit) => limit,
-            Err(error) => return Answer::Now(Err(error)),
+            Err(error) => return QueueAnswer::Now(Err(error)),
         };
         if matches!(state, JobState::Done | JobState::Cancelled) {
             let topic = self.topical(topic.clone(), limit);
-            return Answer::Ask(Sought::List { topic, state, after });
+            return QueueAnswer::Ask(OutcomeQuery::List { topic, state, after });
         }
         let number = match self.topic_named(topic) {
             Ok(number) => number,
-            Err(error) => return Answer::Now(Err(error)),
+            Err(error) => return QueueAnswer::Now(Err(error)),
         };
         let from = (Bound::Excluded(after), Bound::Unbounded);
         let page = match self.topic(number) {
@@ -107,13 +116,13 @@ impl State {
                 self.page(after, all, fits, limit)
             }
         };
-        Answer::Now(Ok(JobReply::Jobs(page)))
+        QueueAnswer::Now(Ok(JobReply::Jobs(page)))
     }
 
     fn page(
         &self,
         after: JobId,
-        slots: impl Iterator<Item = (JobId, Slot)>,
+        slots: impl Iterator<Item = (JobId, JobSlot)>,
         fits: impl Fn(&Job) -> bool,
         limit: usize,
     ) -> JobPage {
@@ -159,10 +168,10 @@ impl State {
             losses: job.losses,
             retry_max: self.retry_max(job),
             pushed: job.pushed,
-            due: if let Phase::Delayed(due) = job.phase { Some(due) } else { None },
+            due: if let JobPhase::Delayed(due) = job.phase { Some(due) } else { None },
             // After a fence, jobs that were never handed out have an epoch too.
             started: (job.started > 0).then_some(job.started),
-            finished: if let Phase::Dead(since) = job.phase { Some(since) } else { None },
+            finished: if let JobPhase::Dead(since) = job.phase { Some(since) } else { None },
             progress: extra.and_then(|extra| extra.progress.clone()),
             errors: extra.map(|extra| extra.errors.iter().cloned().collect()).unwrap_or_default(),
             output: None,
@@ -173,7 +182,7 @@ impl State {
     /// Returns the outcome of a job.
     pub(super) fn outcome(
         &self,
-        slot: Slot,
+        slot: JobSlot,
         state: JobState,
         output: Option<Blob>,
     ) -> Box<JobInfo> {
@@ -184,12 +193,12 @@ impl State {
         Box::new(info)
     }
 
-    pub(super) fn tell_topic(&self, now: Now, name: &Blob) -> Result<JobReply, QueueError> {
+    pub(super) fn describe_topic(&self, now: Now, name: &Blob) -> Result<JobReply, QueueError> {
         let topic = self.topic(self.topic_named(name)?).ok_or_else(|| no_topic(name))?;
         Ok(JobReply::Topic(Box::new(self.topic_info(now, topic))))
     }
 
-    pub(super) fn tell_topics(
+    pub(super) fn describe_topics(
         &self,
         now: Now,
         after: &Blob,
@@ -209,7 +218,7 @@ impl State {
         Ok(JobReply::Topics { topics, more: names.peek().is_some() })
     }
 
-    fn topic_info(&self, now: Now, topic: &Topic) -> TopicInfo {
+    fn topic_info(&self, now: Now, topic: &TopicState) -> TopicInfo {
         let oldest = topic.ready.first().and_then(|(rank, _, slot)| {
             let lead = millis(self.config.priority_step) * u64::from(self.job(*slot)?.priority);
             let since = rank.saturating_add(i64::try_from(lead).unwrap_or(i64::MAX));

@@ -3,34 +3,34 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::change::{Change, Resumable};
-use super::park::{Ask, Requester, What};
-use super::state::Answer;
-use super::{Effect, Now, ParkId, QueueError, Slot, State, TopicNo, micros};
+use super::change::{QueueChange, Resumable};
+use super::park::{ParkedKind, Requester, ReserveTerms};
+use super::state::QueueAnswer;
+use super::{Effect, JobSlot, Now, ParkId, QueueError, QueueState, TopicNo, micros};
 use crate::model::{Reservation, ReserveRequest, ReservedJob};
 use crate::store::Micros;
 
 /// A reserve that gets jobs in this turn.
-struct Taker {
+struct JobTaker {
     park: ParkId,
     owner: u64,
     /// The user who may resume the reservations, if any.
     resumes: Option<u64>,
-    ask: Ask,
+    ask: ReserveTerms,
     jobs: Vec<ReservedJob>,
     bytes: usize,
 }
 
-impl State {
+impl QueueState {
     pub(super) fn reserve(
         &mut self,
         now: Now,
         requester: Requester,
         request: &ReserveRequest,
-    ) -> Answer {
+    ) -> QueueAnswer {
         match self.park_reserve(now, requester, request) {
-            Ok(park) => Answer::Parked(park),
-            Err(error) => Answer::Now(Err(error)),
+            Ok(park) => QueueAnswer::Parked(park),
+            Err(error) => QueueAnswer::Now(Err(error)),
         }
     }
 
@@ -57,12 +57,12 @@ impl State {
             self.check_parked(requester.client)?;
         }
         let topic = self.topic_or_make(&request.topic, requester.client)?;
-        let ask = Ask { topic, credits, visibility };
-        let park = self.parties.park(requester, deadline(now, wait), What::Reserve(ask));
+        let ask = ReserveTerms { topic, credits, visibility };
+        let park = self.parked.park(requester, deadline(now, wait), ParkedKind::Reserve(ask));
         if let Some(it) = self.topics.get_mut(topic as usize) {
             it.reserves.insert(park);
         }
-        self.heat(topic);
+        self.mark_dirty(topic);
         Ok(park)
     }
 
@@ -70,30 +70,30 @@ impl State {
     /// waited longest.
     pub(super) fn dispatch(&mut self, now: Now) {
         let mut budget = self.config.slice_max;
-        let mut hot = std::mem::take(&mut self.hot).into_iter();
+        let mut hot = std::mem::take(&mut self.dirty).into_iter();
         while budget > 0
             && let Some(topic) = hot.next()
         {
             if let Some(it) = self.topics.get_mut(topic as usize) {
-                it.is_hot = false;
+                it.is_dirty = false;
             }
             if !self.draining {
                 self.dispatch_topic(now, topic, &mut budget);
             }
         }
         // The next turn continues, beginning with topics that had no job handed out in this one.
-        self.hot.splice(..0, hot);
+        self.dirty.splice(..0, hot);
     }
 
     fn dispatch_topic(&mut self, now: Now, number: TopicNo, budget: &mut usize) {
-        let mut round: VecDeque<Taker> = VecDeque::new();
-        let mut full: Vec<Taker> = Vec::new();
+        let mut round: VecDeque<JobTaker> = VecDeque::new();
+        let mut full: Vec<JobTaker> = Vec::new();
         loop {
             self.put_full_aside(number, budget);
             let slot = self.next_ready(now, number, !round.is_empty(), *budget);
             let Some(slot) = slot else { break };
             *budget -= 1;
-            if self.bury_spent(slot) {
+            if self.dead_letter_spent(slot) {
                 continue;
             }
             let Some(mut taker) = self.next_taker(number).or_else(|| round.pop_front()) else {
@@ -110,7 +110,7 @@ impl State {
             if done { full.push(taker) } else { round.push_back(taker) }
         }
         for taker in full.into_iter().chain(round) {
-            self.parties.unpark(taker.park);
+            self.parked.unpark(taker.park);
             self.effects.push(Effect::Reserved(taker.park, taker.jobs));
         }
     }
@@ -123,13 +123,13 @@ impl State {
         number: TopicNo,
         has_takers: bool,
         budget: usize,
-    ) -> Option<Slot> {
+    ) -> Option<JobSlot> {
         let topic = self.topics.get_mut(number as usize)?;
         if !topic.may_start() || (topic.reserves.is_empty() && !has_takers) {
             return None;
         }
         if budget == 0 {
-            self.heat(number);
+            self.mark_dirty(number);
             return None;
         }
         if let Some(rate) = topic.settings.rate {
@@ -146,24 +146,24 @@ impl State {
         topic.first_ready()
     }
 
-    fn next_taker(&mut self, number: TopicNo) -> Option<Taker> {
+    fn next_taker(&mut self, number: TopicNo) -> Option<JobTaker> {
         let park = self.topics.get_mut(number as usize)?.reserves.pop_first()?;
-        let parked = self.parties.parked.get(&park)?;
-        let What::Reserve(ask) = parked.what else { return None };
+        let parked = self.parked.parked.get(&park)?;
+        let ParkedKind::Reserve(ask) = parked.what else { return None };
         let owner = parked.owner;
-        let resumes = self.parties.owners.get(&owner).and_then(|owner| owner.resumes);
+        let resumes = self.parked.owners.get(&owner).and_then(|owner| owner.resumes);
         let resumes = resumes.filter(|_| !self.config.resume_grace.is_zero());
-        Some(Taker { park, owner, resumes, ask, jobs: Vec::new(), bytes: 0 })
+        Some(JobTaker { park, owner, resumes, ask, jobs: Vec::new(), bytes: 0 })
     }
 
-    fn start(&mut self, now: Now, slot: Slot, taker: &Taker) -> Option<ReservedJob> {
+    fn start(&mut self, now: Now, slot: JobSlot, taker: &JobTaker) -> Option<ReservedJob> {
         let id = self.job(slot)?.id;
         let visibility = taker.ask.visibility;
         self.commit(match taker.resumes {
-            None => Change::Started { id },
+            None => QueueChange::Started { id },
             Some(user) => {
                 let resumable = Resumable { visibility_ms: visibility.div_ceil(1_000), user };
-                Change::StartedResumable { id, resumable }
+                QueueChange::StartedResumable { id, resumable }
             }
         });
         self.assign(slot, taker.owner);
@@ -186,27 +186,27 @@ impl State {
         now: Now,
         requester: Requester,
         wait: Option<Duration>,
-    ) -> Answer {
+    ) -> QueueAnswer {
         let parks = |wait| self.check_parked(requester.client).map(|()| wait);
         let asked = self.check_wait(wait).and_then(parks);
         let wait = match asked {
             Ok(wait) => wait,
-            Err(error) => return Answer::Now(Err(error)),
+            Err(error) => return QueueAnswer::Now(Err(error)),
         };
         let owner = requester.owner;
-        let park = self.parties.park(requester, deadline(now, wait), What::Revoked);
-        let it = self.parties.owners.entry(owner).or_default();
+        let park = self.parked.park(requester, deadline(now, wait), ParkedKind::Revoked);
+        let it = self.parked.owners.entry(owner).or_default();
         it.listens = true;
         it.asks.insert(park);
         if !it.revoked.is_empty() {
             self.answer_revoked(owner);
         }
-        Answer::Parked(park)
+        QueueAnswer::Parked(park)
     }
 
     /// Reports lost reservations to `owner` again: an answer with them did not arrive in time.
     pub(crate) fn report_again(&mut self, owner: u64, lost: &[Reservation]) {
-        if let Some(known) = self.parties.owners.get_mut(&owner) {
+        if let Some(known) = self.parked.owners.get_mut(&owner) {
             lost.iter().rev().for_each(|it| known.revoked.push_front(*it));
             if !known.asks.is_empty() {
                 self.answer_revoked(owner);
@@ -217,7 +217,7 @@ impl State {
     /// Answers all requests of an owner that wait for revoked reservations: several workers may share a
     /// connection, and only they know whose job it was.
     pub(super) fn answer_revoked(&mut self, owner: u64) {
-        let Some(owner) = self.parties.owners.get_mut(&owner) else { return };
+        let Some(owner) = self.parked.owners.get_mut(&owner) else { return };
         let revoked: Vec<Reservation> = std::mem::take(&mut owner.revoked).into();
         for park in std::mem::take(&mut owner.asks) {
             if self.unpark(park) {
@@ -228,20 +228,20 @@ impl State {
 
     /// Removes a waiting request; returns false if it no longer waits.
     pub(crate) fn unpark(&mut self, park: ParkId) -> bool {
-        let Some(parked) = self.parties.unpark(park) else { return false };
+        let Some(parked) = self.parked.unpark(park) else { return false };
         match parked.what {
-            What::Reserve(ask) => {
+            ParkedKind::Reserve(ask) => {
                 if let Some(it) = self.topics.get_mut(ask.topic as usize) {
                     it.reserves.remove(&park);
                     it.held_back.remove(&park);
                 }
                 self.note_left(ask.topic);
             }
-            What::Push { blocked, .. } => {
+            ParkedKind::Push { blocked, .. } => {
                 self.producers.leave(blocked, park);
                 blocked.into_iter().for_each(|topic| self.note_left(topic));
             }
-            What::Revoked => {}
+            ParkedKind::Revoked => {}
         }
         true
     }
@@ -250,7 +250,7 @@ impl State {
     pub(super) fn expire_parked(&mut self, now: Now) {
         let mut budget = self.config.slice_max;
         let late = |state: &Self| {
-            let first = state.parties.deadlines.first().copied();
+            let first = state.parked.deadlines.first().copied();
             first.filter(|(deadline, _)| *deadline <= now.steady).map(|(_, park)| park)
         };
         while budget > 0
@@ -264,12 +264,12 @@ impl State {
 
     /// Ends a waiting request, with `error` or with the answer for the end of its waiting time.
     fn end_parked(&mut self, park: ParkId, error: Option<QueueError>) {
-        let Some(parked) = self.parties.parked.get(&park) else { return };
+        let Some(parked) = self.parked.parked.get(&park) else { return };
         let effect = match (&parked.what, error) {
             (_, Some(error)) => Effect::Refused(park, error),
-            (What::Reserve(_), None) => Effect::Reserved(park, Vec::new()),
-            (What::Revoked, None) => Effect::Revoked(park, Vec::new()),
-            (What::Push { jobs, blocked, .. }, None) => {
+            (ParkedKind::Reserve(_), None) => Effect::Reserved(park, Vec::new()),
+            (ParkedKind::Revoked, None) => Effect::Revoked(park, Vec::new()),
+            (ParkedKind::Push { jobs, blocked, .. }, None) => {
                 Effect::Pushed(park, Err(self.still_full(jobs, *blocked)))
             }
         };
@@ -280,7 +280,7 @@ impl State {
     /// Stops the hand-out of jobs and refuses all waiting requests.
     pub(crate) fn drain(&mut self) {
         self.draining = true;
-        let parked: Vec<ParkId> = self.parties.parked.keys().copied().collect();
+        let parked: Vec<ParkId> = self.parked.parked.keys().copied().collect();
         for park in parked {
             self.end_parked(park, Some(QueueError::Stopping));
         }

@@ -1,8 +1,8 @@
 //! The fence at a start that may have lost visible changes: no id and no epoch that may have been
 //! visible is assigned again.
 
-use super::change::Change;
-use super::{QueueError, Slot, State};
+use super::change::QueueChange;
+use super::{JobSlot, QueueError, QueueState};
 use crate::model::JobId;
 
 /// More than the number of jobs in records that are visible before they are synced: the journal limits
@@ -16,13 +16,13 @@ const EPOCHS_LOST_MAX: u32 = 1 << 18;
 /// The highest id of a pushed job. Schedules may go beyond, up to the limit of a snapshot.
 const PUSHED_ID_MAX: JobId = 1 << 61;
 
-impl State {
+impl QueueState {
     /// Skips all ids and epochs that may have been visible and lost: a worker that holds a job from
     /// before is refused, and no other job gets the id of a lost one.
     pub(super) fn fence(&mut self) {
         let next_id = self.next_id.saturating_add(IDS_LOST_MAX).min(PUSHED_ID_MAX + 1);
         let next_id = next_id.max(self.next_id);
-        self.commit(Change::Fenced { next_id, epochs: EPOCHS_LOST_MAX });
+        self.commit(QueueChange::Fenced { next_id, epochs: EPOCHS_LOST_MAX });
     }
 
     pub(super) fn apply_fenced(&mut self, next_id: JobId, epochs: u32) {
@@ -43,7 +43,7 @@ impl State {
 
     /// Makes a dead letter of a job that has no epoch left for another hand-out; returns whether it
     /// did.
-    pub(super) fn bury_spent(&mut self, slot: Slot) -> bool {
+    pub(super) fn dead_letter_spent(&mut self, slot: JobSlot) -> bool {
         let spent = self.job(slot).is_some_and(|job| job.epoch == u32::MAX);
         if spent {
             let why = "it has no epoch left for another hand-out; push its payload as a new job";
@@ -63,19 +63,19 @@ mod tests {
     use crate::model::{
         JobRef, JobReply, JobRequest, JobState, PushRequest, Reservation, ReserveRequest,
     };
-    use crate::queue::{Answer, Effect, Now, Outcomes};
+    use crate::queue::{Effect, Now, Outcomes, QueueAnswer};
 
     const NOW: Now = Now { steady: 1, utc: 1_000 };
 
-    fn queue() -> State {
-        let mut state = State::new(Config::new().queue, 1);
+    fn queue() -> QueueState {
+        let mut state = QueueState::new(Config::new().queue, 1);
         state.set_journaled(true);
         state
     }
 
     /// Starts a queue from the records of `state`.
-    fn start(state: &mut State, fenced: bool) -> State {
-        let mut again = State::new(Config::new().queue, 1);
+    fn start(state: &mut QueueState, fenced: bool) -> QueueState {
+        let mut again = QueueState::new(Config::new().queue, 1);
         let mut record = Vec::new();
         while state.take_record(&mut record) {
             again.replay(&std::mem::take(&mut record)).unwrap();
@@ -85,17 +85,17 @@ mod tests {
         again
     }
 
-    fn push(state: &mut State) -> Result<JobId, Error> {
+    fn push(state: &mut QueueState) -> Result<JobId, Error> {
         let request =
             JobRequest::Push { jobs: vec![PushRequest::new("t", "x")], wait: Duration::ZERO };
         match state.request(NOW, 1, request) {
-            Answer::Now(Ok(JobReply::Pushed(pushed))) => Ok(pushed[0].id),
-            Answer::Now(Err(error)) => Err(error.into()),
+            QueueAnswer::Now(Ok(JobReply::Pushed(pushed))) => Ok(pushed[0].id),
+            QueueAnswer::Now(Err(error)) => Err(error.into()),
             _ => panic!("a push has another answer"),
         }
     }
 
-    fn take(state: &mut State) -> Vec<Reservation> {
+    fn take(state: &mut QueueState) -> Vec<Reservation> {
         let request = ReserveRequest { credits: 9, ..ReserveRequest::new("t") };
         state.request(NOW, 1, JobRequest::Reserve(request));
         let taken = state.finish_turn(NOW).into_iter().find_map(|effect| match effect {
@@ -109,7 +109,7 @@ mod tests {
     fn j3_a_job_without_an_epoch_left_is_a_dead_letter_and_no_epoch_is_given_twice() {
         let mut state = queue();
         push(&mut state).unwrap();
-        state.commit(Change::Fenced { next_id: 2, epochs: u32::MAX - 2 });
+        state.commit(QueueChange::Fenced { next_id: 2, epochs: u32::MAX - 2 });
         push(&mut state).unwrap();
         let last = Reservation { id: 1, epoch: u32::MAX - 1 };
         assert_eq!(take(&mut state), [last, Reservation { id: 2, epoch: 1 }]);
@@ -120,7 +120,9 @@ mod tests {
         assert_eq!(take(&mut again), [second]);
         assert!(again.held(Reservation { id: 1, epoch: u32::MAX }).is_err());
         let get = JobRequest::Get(JobRef::Id(1));
-        let Answer::Now(Ok(JobReply::Job(dead))) = again.request(NOW, 1, get) else { panic!() };
+        let QueueAnswer::Now(Ok(JobReply::Job(dead))) = again.request(NOW, 1, get) else {
+            panic!()
+        };
         assert_eq!(dead.state, JobState::Dead);
         assert!(dead.errors.last().unwrap().contains("no epoch left"), "{dead:?}");
     }
@@ -128,7 +130,7 @@ mod tests {
     #[test]
     fn j3_a_push_is_refused_in_a_typed_error_when_no_ids_are_left() {
         let mut state = queue();
-        state.commit(Change::Fenced { next_id: PUSHED_ID_MAX - IDS_LOST_MAX, epochs: 0 });
+        state.commit(QueueChange::Fenced { next_id: PUSHED_ID_MAX - IDS_LOST_MAX, epochs: 0 });
         let mut state = start(&mut state, true);
         assert_eq!(push(&mut state).unwrap(), PUSHED_ID_MAX);
         for _ in 0..2 {

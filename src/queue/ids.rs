@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use super::Slot;
+use super::JobSlot;
 use crate::model::JobId;
 
 /// The number of jobs whose slots are also cached: most jobs are looked up soon after they came, and
@@ -13,9 +13,9 @@ const REMEMBERED: usize = 4_096;
 /// In order of the ids, for lists; no job has the id 0.
 #[derive(Debug)]
 pub(super) struct Ids {
-    slots: BTreeMap<JobId, Slot>,
+    slots: BTreeMap<JobId, JobSlot>,
     /// The most recent job for each remainder of the ids.
-    remembered: Box<[(JobId, Slot)]>,
+    remembered: Box<[(JobId, JobSlot)]>,
 }
 
 impl Default for Ids {
@@ -25,14 +25,14 @@ impl Default for Ids {
 }
 
 impl Ids {
-    pub(super) fn get(&self, id: JobId) -> Option<Slot> {
+    pub(super) fn get(&self, id: JobId) -> Option<JobSlot> {
         match self.remembered.get(place(id)) {
             Some((known, slot)) if *known == id && id > 0 => Some(*slot),
             _ => self.slots.get(&id).copied(),
         }
     }
 
-    pub(super) fn insert(&mut self, id: JobId, slot: Slot) {
+    pub(super) fn insert(&mut self, id: JobId, slot: JobSlot) {
         self.slots.insert(id, slot);
         self.remember(id, (id, slot));
     }
@@ -44,14 +44,14 @@ impl Ids {
         }
     }
 
-    fn remember(&mut self, id: JobId, what: (JobId, Slot)) {
+    fn remember(&mut self, id: JobId, what: (JobId, JobSlot)) {
         if let Some(place) = self.remembered.get_mut(place(id)) {
             *place = what;
         }
     }
 
     /// Returns the jobs with a higher id, in order.
-    pub(super) fn after(&self, id: JobId) -> impl Iterator<Item = (JobId, Slot)> {
+    pub(super) fn after(&self, id: JobId) -> impl Iterator<Item = (JobId, JobSlot)> {
         let after = self.slots.range((Bound::Excluded(id), Bound::Unbounded));
         after.map(|(id, slot)| (*id, *slot))
     }
@@ -82,8 +82,8 @@ mod tests {
                 // Several jobs with the same remainder.
                 let id = id + turn * REMEMBERED as u64;
                 if comes {
-                    ids.insert(id, step as Slot);
-                    plain.insert(id, step as Slot);
+                    ids.insert(id, step as JobSlot);
+                    plain.insert(id, step as JobSlot);
                 } else {
                     ids.remove(id);
                     plain.remove(&id);

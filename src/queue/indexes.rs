@@ -2,26 +2,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::change::Change;
-use super::topic::Taken;
-use super::{QueueError, State, TopicNo};
+use super::change::QueueChange;
+use super::topic::IndexHold;
+use super::{QueueError, QueueState, TopicNo};
 use crate::config::QueueConfig;
 use crate::model::{Blob, JobId, JobReply, UnixMillis};
 use crate::store::Shares;
 
 /// Until when an index is taken, and by which job.
-type Until = (UnixMillis, JobId);
+type IndexExpiry = (UnixMillis, JobId);
 
 /// Indexes of finished jobs that are still taken, by the time at which they become free.
 #[derive(Debug, Default)]
 pub(super) struct FinishedIndexes {
-    order: BTreeMap<Until, (TopicNo, Blob)>,
-    topics: BTreeMap<TopicNo, BTreeSet<Until>>,
+    order: BTreeMap<IndexExpiry, (TopicNo, Blob)>,
+    topics: BTreeMap<TopicNo, BTreeSet<IndexExpiry>>,
     counts: Shares<TopicNo>,
 }
 
 impl FinishedIndexes {
-    pub(super) fn insert(&mut self, until: Until, topic: TopicNo, index: Blob) {
+    pub(super) fn insert(&mut self, until: IndexExpiry, topic: TopicNo, index: Blob) {
         self.order.insert(until, (topic, index));
         let own = self.topics.entry(topic).or_default();
         let before = own.len() as u64;
@@ -29,7 +29,7 @@ impl FinishedIndexes {
         self.counts.change(topic, before, own.len() as u64);
     }
 
-    pub(super) fn remove(&mut self, until: Until) {
+    pub(super) fn remove(&mut self, until: IndexExpiry) {
         let Some((topic, _)) = self.order.remove(&until) else { return };
         let Some(own) = self.topics.get_mut(&topic) else { return };
         let before = own.len() as u64;
@@ -54,18 +54,18 @@ impl FinishedIndexes {
         Some((until.1, index.clone()))
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&Until, &(TopicNo, Blob))> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&IndexExpiry, &(TopicNo, Blob))> {
         self.order.iter()
     }
 
     /// Returns the index that becomes free first, if its time has come.
-    fn expired(&self, utc: UnixMillis) -> Option<Until> {
+    fn expired(&self, utc: UnixMillis) -> Option<IndexExpiry> {
         self.order.first_key_value().map(|(until, _)| *until).filter(|(at, _)| *at <= utc)
     }
 
     /// Returns an index to free if there are too many: of the topic that has the most, the one that
     /// would become free first.
-    fn surplus(&self, config: &QueueConfig) -> Option<(Until, TopicNo, Blob)> {
+    fn surplus(&self, config: &QueueConfig) -> Option<(IndexExpiry, TopicNo, Blob)> {
         let (most, topic) = self.counts.most()?;
         let too_many = self.order.len() > config.finished_indexes_max
             || most > config.topic_finished_indexes_max as u64;
@@ -75,7 +75,7 @@ impl FinishedIndexes {
     }
 }
 
-impl State {
+impl QueueState {
     /// Frees a slice of the indexes that were taken long enough or are too many. A push treats an index
     /// whose time is over as free in any case.
     pub(super) fn free_indexes(&mut self) {
@@ -85,7 +85,7 @@ impl State {
             } else if let Some(((_, id), topic, index)) =
                 self.finished_indexes.surplus(&self.config)
             {
-                self.commit(Change::IndexFreed { topic, index, id });
+                self.commit(QueueChange::IndexFreed { topic, index, id });
             } else {
                 return;
             }
@@ -101,7 +101,7 @@ impl State {
     pub(super) fn free_slice(&mut self, topic: TopicNo, max: usize) -> bool {
         for _ in 0..max {
             let Some((id, index)) = self.finished_indexes.first_of(topic) else { return false };
-            self.commit(Change::IndexFreed { topic, index, id });
+            self.commit(QueueChange::IndexFreed { topic, index, id });
         }
         self.finished_indexes.first_of(topic).is_some()
     }
@@ -113,10 +113,10 @@ impl State {
         let Some(entry) = entry.filter(|entry| entry.is_taken(self.aged_utc())) else {
             return Ok(JobReply::Changed { count: 0, more: false });
         };
-        if entry.taken == Taken::Yes {
+        if entry.taken == IndexHold::Yes {
             return Err(QueueError::JobUnfinished(entry.id));
         }
-        self.commit(Change::IndexFreed { topic, index: index.clone(), id: entry.id });
+        self.commit(QueueChange::IndexFreed { topic, index: index.clone(), id: entry.id });
         Ok(JobReply::Changed { count: 1, more: false })
     }
 
@@ -135,7 +135,7 @@ impl State {
     pub(super) fn apply_index_freed(&mut self, number: TopicNo, index: &Blob, id: JobId) {
         let entry = self.topic(number).and_then(|topic| topic.indexes.get(index)).copied();
         let Some(entry) = entry.filter(|entry| entry.id == id) else { return };
-        if let Taken::Until(until, _) = entry.taken {
+        if let IndexHold::Until(until, _) = entry.taken {
             self.finished_indexes.remove((until, id));
         }
         if let Some(slot) = self.ids.get(id) {
@@ -150,7 +150,7 @@ impl State {
         if topic.dead.contains_key(&id)
             && let Some(entry) = topic.indexes.get_mut(index)
         {
-            entry.taken = Taken::No;
+            entry.taken = IndexHold::No;
         } else {
             topic.indexes.remove(index);
             self.note_left(number);

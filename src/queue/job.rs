@@ -8,7 +8,7 @@ use crate::store::Micros;
 
 /// The place of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum JobPhase {
     /// Among the ready jobs of its topic.
     Ready,
     /// Waiting for a slot of its order key.
@@ -28,7 +28,7 @@ pub(super) struct Job {
     pub(super) id: JobId,
     pub(super) topic: TopicNo,
     pub(super) priority: u8,
-    pub(super) phase: Phase,
+    pub(super) phase: JobPhase,
     /// Whether the job holds a slot of its order key.
     pub(super) holds_place: bool,
     /// Whether the worker of a reserved job may resume the reservation.
@@ -52,12 +52,12 @@ pub(super) struct Job {
     /// The fingerprint of the user who may resume the reservation; 0 if there are no users.
     pub(super) user: u64,
     /// Properties that most jobs do not have.
-    pub(super) extra: Option<Box<Extra>>,
+    pub(super) extra: Option<Box<RareJobFields>>,
 }
 
 /// Properties that most jobs do not have.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Extra {
+pub(super) struct RareJobFields {
     pub(super) index: Option<Blob>,
     pub(super) unique: Unique,
     pub(super) order_key: Option<Blob>,
@@ -73,16 +73,16 @@ impl Job {
 
     /// Returns whether the job is reserved for a worker that is not connected.
     pub(super) fn awaits_resume(&self) -> bool {
-        let handed_out = matches!(self.phase, Phase::Reserved(_) | Phase::Recording);
+        let handed_out = matches!(self.phase, JobPhase::Reserved(_) | JobPhase::Recording);
         handed_out && self.resumable && self.owner == 0
     }
 
     pub(super) fn state(&self) -> JobState {
         match self.phase {
-            Phase::Ready | Phase::Waiting => JobState::Ready,
-            Phase::Delayed(_) => JobState::Delayed,
-            Phase::Reserved(_) | Phase::Recording => JobState::Reserved,
-            Phase::Dead(_) => JobState::Dead,
+            JobPhase::Ready | JobPhase::Waiting => JobState::Ready,
+            JobPhase::Delayed(_) => JobState::Delayed,
+            JobPhase::Reserved(_) | JobPhase::Recording => JobState::Reserved,
+            JobPhase::Dead(_) => JobState::Dead,
         }
     }
 
@@ -94,7 +94,7 @@ impl Job {
         self.extra.as_ref()?.order_key.as_ref()
     }
 
-    pub(super) fn extra(&mut self) -> &mut Extra {
+    pub(super) fn extra(&mut self) -> &mut RareJobFields {
         self.extra.get_or_insert_default()
     }
 

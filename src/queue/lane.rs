@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Slot, State, TopicNo};
+use super::{JobSlot, QueueState, TopicNo};
 use crate::model::{Blob, JobId, UnixMillis};
 
 /// The jobs of one order key. A limited number of them, those with a slot, may be ready, run, or wait
@@ -14,7 +14,7 @@ use crate::model::{Blob, JobId, UnixMillis};
 pub(super) struct Lane {
     /// The number of slots in use.
     pub(super) busy: u32,
-    pub(super) waiting: BTreeSet<(JobId, Slot)>,
+    pub(super) waiting: BTreeSet<(JobId, JobSlot)>,
 }
 
 impl Lane {
@@ -23,9 +23,9 @@ impl Lane {
     }
 }
 
-impl State {
+impl QueueState {
     /// Takes a slot of the job's order key, if there is one that no other job waits for.
-    pub(super) fn take_place(&mut self, slot: Slot) -> bool {
+    pub(super) fn take_place(&mut self, slot: JobSlot) -> bool {
         let Some(job) = self.jobs.get_mut(slot as usize) else { return false };
         let Some(topic) = self.topics.get_mut(job.topic as usize) else { return false };
         let Some(key) = job.extra.as_ref().and_then(|extra| extra.order_key.as_ref()) else {
@@ -44,7 +44,7 @@ impl State {
     }
 
     /// Passes the job's slot of the order key on to the next job.
-    pub(super) fn give_up_place(&mut self, at: UnixMillis, slot: Slot) {
+    pub(super) fn give_up_place(&mut self, at: UnixMillis, slot: JobSlot) {
         let Some(job) = self.jobs.get_mut(slot as usize) else { return };
         if !std::mem::take(&mut job.holds_place) {
             return;

@@ -1,14 +1,14 @@
 //! Changes to jobs and topics by request (cancels, settings) and by the passage of time.
 
-use super::change::Change;
-use super::job::Phase;
-use super::state::Answer;
-use super::topic::Topic;
-use super::{Effect, Now, QueueError, Slot, State, TopicNo};
+use super::change::QueueChange;
+use super::job::JobPhase;
+use super::state::QueueAnswer;
+use super::topic::TopicState;
+use super::{Effect, JobSlot, Now, QueueError, QueueState, TopicNo};
 use crate::fair::ClientId;
 use crate::model::{Blob, JobInfo, JobRef, JobReply, JobState, TopicSettings};
 
-impl State {
+impl QueueState {
     /// Makes a slice of the jobs whose delay is over ready.
     pub(super) fn wake_delayed(&mut self) {
         for _ in 0..self.config.slice_max {
@@ -17,7 +17,7 @@ impl State {
                 return;
             }
             if self.job(slot).is_some_and(|job| job.order_key().is_some()) {
-                self.commit(Change::Woken { id });
+                self.commit(QueueChange::Woken { id });
             } else {
                 self.keep_frozen(slot);
                 self.wake(slot);
@@ -25,24 +25,24 @@ impl State {
         }
     }
 
-    pub(super) fn cancel(&mut self, job: &JobRef, may: &dyn Fn(&Blob) -> bool) -> Answer {
+    pub(super) fn cancel(&mut self, job: &JobRef, may: &dyn Fn(&Blob) -> bool) -> QueueAnswer {
         let Some(slot) = self.find(job, may) else { return self.not_here(job, true) };
         match self.job(slot).map(|job| (job.id, job.phase)) {
-            Some((id, Phase::Dead(_) | Phase::Recording)) => {
-                Answer::Now(Err(QueueError::JobFinished(id)))
+            Some((id, JobPhase::Dead(_) | JobPhase::Recording)) => {
+                QueueAnswer::Now(Err(QueueError::JobFinished(id)))
             }
             Some((id, _)) => {
                 let outcome = self.end_slot(slot);
-                self.commit(Change::Cancelled { id });
+                self.commit(QueueChange::Cancelled { id });
                 self.note(outcome.clone());
-                Answer::Now(Ok(JobReply::Job(outcome)))
+                QueueAnswer::Now(Ok(JobReply::Job(outcome)))
             }
-            None => Answer::Now(Err(QueueError::not_found(job))),
+            None => QueueAnswer::Now(Err(QueueError::not_found(job))),
         }
     }
 
     /// Ends the reservation of a job that is about to be cancelled; returns the job's description.
-    fn end_slot(&mut self, slot: Slot) -> Box<JobInfo> {
+    fn end_slot(&mut self, slot: JobSlot) -> Box<JobInfo> {
         self.revoke(slot);
         self.meter_finished(slot);
         self.outcome(slot, JobState::Cancelled, None)
@@ -59,7 +59,7 @@ impl State {
         let (mut count, max) = (0, self.config.slice_max);
         // When a job with a slot of its order key is cancelled, the next job of the key becomes ready.
         while count < max
-            && let Some(slot) = self.topic(number).and_then(Topic::first_ready)
+            && let Some(slot) = self.topic(number).and_then(TopicState::first_ready)
         {
             self.clear(slot);
             count += 1;
@@ -72,15 +72,15 @@ impl State {
         (count, more)
     }
 
-    fn clear(&mut self, slot: Slot) {
+    fn clear(&mut self, slot: JobSlot) {
         let Some(id) = self.job(slot).map(|job| job.id) else { return };
         let outcome = self.end_slot(slot);
-        self.commit(Change::Cleared { id });
+        self.commit(QueueChange::Cleared { id });
         self.effects.push(Effect::Cleared(outcome));
     }
 
     /// Returns waiting jobs that are not ready: a walk over all jobs, from where the last slice ended.
-    fn slots_to_clear(&mut self, number: TopicNo, max: usize) -> Vec<Slot> {
+    fn slots_to_clear(&mut self, number: TopicNo, max: usize) -> Vec<JobSlot> {
         let looked_at_max = self.config.list_looked_at_max;
         let Some(topic) = self.topics.get_mut(number as usize) else { return Vec::new() };
         if max == 0 || topic.waiting + topic.delayed == 0 {
@@ -95,8 +95,8 @@ impl State {
             }
             cleared = id;
             let job = self.jobs.get(slot as usize).filter(|job| job.topic == number);
-            let waits =
-                job.is_some_and(|job| matches!(job.phase, Phase::Waiting | Phase::Delayed(_)));
+            let waits = job
+                .is_some_and(|job| matches!(job.phase, JobPhase::Waiting | JobPhase::Delayed(_)));
             slots.extend(waits.then_some(slot));
         }
         slots
@@ -111,8 +111,8 @@ impl State {
     ) -> Result<JobReply, QueueError> {
         self.check_settings(settings)?;
         let topic = self.topic_or_make(name, client)?;
-        self.commit(Change::TopicSet { topic, settings: settings.into() });
-        self.tell_topic(now, name)
+        self.commit(QueueChange::TopicSet { topic, settings: settings.into() });
+        self.describe_topic(now, name)
     }
 
     pub(super) fn pause_topic(
@@ -124,9 +124,9 @@ impl State {
     ) -> Result<JobReply, QueueError> {
         let topic = self.topic_or_make(name, client)?;
         if self.topic(topic).is_some_and(|it| it.paused != paused) {
-            self.commit(Change::TopicPaused { topic, paused });
+            self.commit(QueueChange::TopicPaused { topic, paused });
         }
-        self.tell_topic(now, name)
+        self.describe_topic(now, name)
     }
 }
 

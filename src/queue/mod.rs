@@ -1,7 +1,7 @@
 //! The job queue: a pure state machine of topics, jobs, schedules and parked requests.
 //!
 //! Nothing here uses actix, a clock, randomness or I/O. Time comes in as [`Now`]; answers and other
-//! effects go out as [`Effect`]s, and records to write with [`State::take_record`]. Everything that
+//! effects go out as [`Effect`]s, and records to write with [`QueueState::take_record`]. Everything that
 //! happens to a job is a [`change::Change`], applied identically live and on replay.
 //!
 //! # Design
@@ -20,7 +20,7 @@
 //!   *behind* all ready jobs, so keys take turns.
 //! - **Every loop ends within a turn:** jobs handed out, taken back from a lost worker, freed,
 //!   cleared or evicted are limited to `queue.slice_max` each, and the next turn follows at once
-//!   (`State::is_behind`). `producers` records where pushes wait for capacity, and where some may
+//!   (`QueueState::is_behind`). `producers` records where pushes wait for capacity, and where some may
 //!   have become free, so that a finished job costs the same however many topics and pushes there are.
 //! - A request that names a topic creates it. Beyond `queue.topics_max`, a new topic takes the
 //!   number of an empty one (`names`). Jobs and snapshots refer to topics by number, so the
@@ -60,7 +60,7 @@ mod live;
 mod meter;
 mod names;
 mod outcomes;
-mod owner_room;
+mod owner_capacity;
 mod park;
 mod producers;
 mod push;
@@ -75,14 +75,14 @@ mod state;
 #[cfg(test)]
 pub(crate) mod tests;
 mod topic;
-mod unheard;
+mod unacknowledged;
 
 pub(crate) use error::QueueError;
-pub(crate) use outcomes::{Found, Outcomes, Sought, Told};
+pub(crate) use outcomes::{OutcomeAnswer, OutcomeLookup, OutcomeQuery, Outcomes};
 pub(crate) use park::{Effect, ParkId, Requester};
 pub(crate) use resume::user_fingerprint;
-pub(crate) use settle::Settled;
-pub(crate) use state::{Answer, State};
+pub(crate) use settle::SettleProgress;
+pub(crate) use state::{QueueAnswer, QueueState};
 
 use crate::model::UnixMillis;
 use crate::store::Micros;
@@ -101,7 +101,7 @@ pub(crate) struct Now {
 }
 
 /// The index of a job in memory.
-type Slot = u32;
+type JobSlot = u32;
 
 /// Number of a topic, in the order of creation.
 type TopicNo = u32;

@@ -4,22 +4,22 @@
 
 use std::collections::BTreeSet;
 
-use super::change::Change;
-use super::topic::Topic;
-use super::{QueueError, State, TopicNo};
+use super::change::QueueChange;
+use super::topic::TopicState;
+use super::{QueueError, QueueState, TopicNo};
 use crate::fair::{ClientId, Excess, FairShares, sharer};
 use crate::model::{Blob, JobReply, TopicSettings};
 
 /// The clients that created topics since the start; the journal does not record them.
 #[derive(Debug, Default)]
-pub(super) struct Makers {
+pub(super) struct TopicMakers {
     /// Topics with a name, by client.
     shares: FairShares<ClientId>,
     /// The client whose topics are being created.
     making: ClientId,
 }
 
-impl State {
+impl QueueState {
     /// Returns the topic with this name; creates it for `client` if it does not exist.
     pub(super) fn topic_or_make(
         &mut self,
@@ -36,7 +36,7 @@ impl State {
     }
 
     /// Applies the changes that [`plan_topics`](Self::plan_topics) has returned for `client`.
-    pub(super) fn make_topics(&mut self, made: Vec<Change>, client: ClientId) {
+    pub(super) fn make_topics(&mut self, made: Vec<QueueChange>, client: ClientId) {
         self.makers.making = client;
         made.into_iter().for_each(|change| self.commit(change));
         self.makers.making = ClientId::Process;
@@ -50,7 +50,7 @@ impl State {
         &mut self,
         names: &BTreeSet<&Blob>,
         client: ClientId,
-    ) -> Result<Vec<Change>, QueueError> {
+    ) -> Result<Vec<QueueChange>, QueueError> {
         let unknown: Vec<&Blob> =
             names.iter().copied().filter(|name| !self.names.contains_key(*name)).collect();
         let topics_max = self.config.topics_max;
@@ -70,14 +70,14 @@ impl State {
         let changes = unknown.into_iter().enumerate().map(|(count, name)| {
             let name = name.clone();
             if count < made {
-                return Ok(Change::TopicMade { name });
+                return Ok(QueueChange::TopicMade { name });
             }
             let what = "too many topics are in use; finish, clear or delete one first";
             let what = excess.what(what);
             let limit =
                 QueueError::Limit { name: "queue.topics_max", max: topics_max as u64, what };
             let topic = numbers.next().ok_or(limit)?;
-            Ok(Change::TopicReplaced { topic, name })
+            Ok(QueueChange::TopicReplaced { topic, name })
         });
         changes.collect()
     }
@@ -107,7 +107,7 @@ impl State {
                 break;
             }
             let (maker, number) = *place;
-            let Some(topic) = self.topic(number).filter(|topic| topic.maker == maker) else {
+            let Some(topic) = self.topic(number).filter(|topic| topic.creator == maker) else {
                 stale.push(*place);
                 continue;
             };
@@ -134,13 +134,13 @@ impl State {
         if self.is_forgettable(number)
             && let Some(topic) = self.topic(number)
         {
-            self.idle.insert((topic.maker, number));
+            self.idle.insert((topic.creator, number));
         }
     }
 
     /// Returns whether the topic is unused: nothing but its counts would be lost.
     pub(super) fn is_forgettable(&self, number: TopicNo) -> bool {
-        let empty = |topic: &Topic| {
+        let empty = |topic: &TopicState| {
             !topic.name.is_empty()
                 && topic.jobs == 0
                 && topic.dead.is_empty()
@@ -169,11 +169,11 @@ impl State {
             let left = self.config.slice_max.saturating_sub(cleared);
             let (dead, more_dead) = self.dead_letters(name, None, left)?;
             (removed, more) = (cleared + dead.len(), more_wait || more_dead);
-            dead.into_iter().for_each(|id| self.commit(Change::Evicted { id }));
+            dead.into_iter().for_each(|id| self.commit(QueueChange::Evicted { id }));
         }
         more = more || self.free_slice(topic, self.config.slice_max.saturating_sub(removed));
         if !more {
-            self.commit(Change::TopicDeleted { topic });
+            self.commit(QueueChange::TopicDeleted { topic });
         }
         Ok(JobReply::Changed { count: removed as u64, more })
     }
@@ -209,7 +209,7 @@ impl State {
 
     pub(super) fn make_topic(&mut self, name: Blob) {
         let number = self.topics.len() as TopicNo;
-        self.topics.push(Topic::named(name.clone()));
+        self.topics.push(TopicState::named(name.clone()));
         self.name_topic(number, name);
     }
 
@@ -223,7 +223,7 @@ impl State {
             let maker = self.makers.making;
             self.makers.shares.take(sharer(maker), 1);
             if let Some(topic) = self.topics.get_mut(number as usize) {
-                topic.maker = maker;
+                topic.creator = maker;
             }
         }
         self.note_left(number);
@@ -232,10 +232,10 @@ impl State {
     /// Assigns the number of a topic to another one, or to none if the name is empty.
     pub(super) fn replace_topic(&mut self, number: TopicNo, name: Blob) {
         let Some(topic) = self.topics.get_mut(number as usize) else { return };
-        let new = Topic { is_hot: topic.is_hot, ..Topic::named(name.clone()) };
+        let new = TopicState { is_dirty: topic.is_dirty, ..TopicState::named(name.clone()) };
         let old = std::mem::replace(topic, new);
         if self.names.remove(&old.name).is_some() {
-            self.makers.shares.give_back(sharer(old.maker), 1);
+            self.makers.shares.give_back(sharer(old.creator), 1);
         }
         // A forgotten topic may still have indexes whose time is over, which the journal does not
         // record.
@@ -243,7 +243,7 @@ impl State {
         if let Some(opens) = old.throttled {
             self.throttled.remove(&(opens, number));
         }
-        self.forgotten = (old.maker, number + 1);
+        self.forgotten = (old.creator, number + 1);
         self.name_topic(number, name);
     }
 }

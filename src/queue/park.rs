@@ -4,9 +4,9 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use crate::environment::RandomState;
 
-use super::owner_room::OwnerRoom;
-use super::producers::Place;
-use super::{QueueError, Slot, TopicNo};
+use super::owner_capacity::OwnerCapacity;
+use super::producers::PushScope;
+use super::{JobSlot, QueueError, TopicNo};
 use crate::buffered::Charge;
 use crate::fair::{ClientId, FairShares, sharer};
 use crate::model::{JobInfo, PushRequest, Pushed, Reservation, ReservedJob};
@@ -34,7 +34,7 @@ pub(crate) enum Effect {
     Revoked(ParkId, Vec<Reservation>),
     /// A waiting request is refused.
     Refused(ParkId, QueueError),
-    /// A job is done: its result must be recorded, followed by [`recorded`](super::State::recorded).
+    /// A job is done: its result must be recorded, followed by [`recorded`](super::QueueState::recorded).
     Record(Box<JobInfo>),
     /// A job is dead or cancelled.
     Note(Box<JobInfo>),
@@ -45,21 +45,21 @@ pub(crate) enum Effect {
 
 /// A waiting request.
 #[derive(Debug)]
-pub(super) struct Parked {
+pub(super) struct ParkedRequest {
     pub(super) owner: u64,
     pub(super) client: ClientId,
     pub(super) deadline: Micros,
-    pub(super) what: What,
+    pub(super) what: ParkedKind,
 }
 
 #[derive(Debug)]
-pub(super) enum What {
-    Reserve(Ask),
+pub(super) enum ParkedKind {
+    Reserve(ReserveTerms),
     /// A push waits for capacity at `blocked`.
     Push {
         jobs: Vec<PushRequest>,
         bytes: usize,
-        blocked: Place,
+        blocked: PushScope,
         charge: Option<Charge>,
     },
     Revoked,
@@ -67,7 +67,7 @@ pub(super) enum What {
 
 /// A reserve that waits.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ask {
+pub(super) struct ReserveTerms {
     pub(super) topic: TopicNo,
     pub(super) credits: u32,
     pub(super) visibility: Micros,
@@ -75,8 +75,8 @@ pub(super) struct Ask {
 
 /// The reservations and requests of an owner.
 #[derive(Debug, Default)]
-pub(super) struct Owner {
-    pub(super) reserved: BTreeSet<Slot>,
+pub(super) struct QueueOwner {
+    pub(super) reserved: BTreeSet<JobSlot>,
     pub(super) parked: BTreeSet<ParkId>,
     /// Whether the owner has asked for revoked reservations, and so gets them reported.
     pub(super) listens: bool,
@@ -88,15 +88,15 @@ pub(super) struct Owner {
     pub(super) resumes: Option<u64>,
     /// Whether the owner has ended for good and will resume nothing.
     pub(super) parted: bool,
-    pub(super) room: OwnerRoom,
+    pub(super) capacity: OwnerCapacity,
 }
 
 /// Everyone who waits for the queue.
 #[derive(Debug, Default)]
-pub(super) struct Parties {
-    pub(super) parked: HashMap<ParkId, Parked, RandomState>,
+pub(super) struct ParkedRequests {
+    pub(super) parked: HashMap<ParkId, ParkedRequest, RandomState>,
     pub(super) deadlines: BTreeSet<(Micros, ParkId)>,
-    pub(super) owners: HashMap<u64, Owner, RandomState>,
+    pub(super) owners: HashMap<u64, QueueOwner, RandomState>,
     /// Owners that are gone and still have reservations.
     pub(super) gone: BTreeSet<u64>,
     /// Waiting requests, by client.
@@ -108,40 +108,45 @@ pub(super) struct Parties {
     next: ParkId,
 }
 
-impl Parties {
-    pub(super) fn park(&mut self, requester: Requester, deadline: Micros, what: What) -> ParkId {
+impl ParkedRequests {
+    pub(super) fn park(
+        &mut self,
+        requester: Requester,
+        deadline: Micros,
+        what: ParkedKind,
+    ) -> ParkId {
         let Requester { owner, client } = requester;
         self.next += 1;
         let id = self.next;
         self.waiting.take(sharer(client), 1);
-        if let What::Push { bytes, .. } = &what {
+        if let ParkedKind::Push { bytes, .. } = &what {
             self.push_bytes.take(sharer(client), *bytes as u64);
         }
         self.deadlines.insert((deadline, id));
         self.owners.entry(owner).or_default().parked.insert(id);
-        self.parked.insert(id, Parked { owner, client, deadline, what });
+        self.parked.insert(id, ParkedRequest { owner, client, deadline, what });
         id
     }
 
     /// Removes a waiting request, except from the lists of its topic or of the producers.
-    pub(super) fn unpark(&mut self, id: ParkId) -> Option<Parked> {
+    pub(super) fn unpark(&mut self, id: ParkId) -> Option<ParkedRequest> {
         let parked = self.parked.remove(&id)?;
         self.deadlines.remove(&(parked.deadline, id));
         self.waiting.give_back(sharer(parked.client), 1);
-        if let What::Push { bytes, .. } = &parked.what {
+        if let ParkedKind::Push { bytes, .. } = &parked.what {
             self.push_bytes.give_back(sharer(parked.client), *bytes as u64);
         }
         if let Some(owner) = self.owners.get_mut(&parked.owner) {
             owner.parked.remove(&id);
             owner.asks.remove(&id);
-            owner.room.held_back.remove(&id);
+            owner.capacity.held_back.remove(&id);
         }
         self.tidy(parked.owner);
         Some(parked)
     }
 
     /// Removes a job from this owner.
-    pub(super) fn disown(&mut self, owner: u64, slot: Slot) {
+    pub(super) fn disown(&mut self, owner: u64, slot: JobSlot) {
         if let Some(it) = self.owners.get_mut(&owner) {
             it.reserved.remove(&slot);
             self.tidy(owner);
@@ -150,7 +155,7 @@ impl Parties {
 
     /// Forgets an owner that has nothing here.
     pub(super) fn tidy(&mut self, owner: u64) {
-        let idle = |it: &Owner| {
+        let idle = |it: &QueueOwner| {
             let told = it.revoked.is_empty() && !it.listens && it.resumes.is_none();
             told && it.reserved.is_empty() && it.parked.is_empty()
         };

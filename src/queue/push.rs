@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::change::{Change, New, Rare};
-use super::park::{Requester, What};
-use super::producers::Place;
+use super::change::{PushedJob, QueueChange, RareFields};
+use super::park::{ParkedKind, Requester};
+use super::producers::PushScope;
 use super::record::StoredBackoff;
-use super::state::Answer;
-use super::topic::Taken;
-use super::{Effect, Now, ParkId, QueueError, State, dispatch, millis};
+use super::state::QueueAnswer;
+use super::topic::IndexHold;
+use super::{Effect, Now, ParkId, QueueError, QueueState, dispatch, millis};
 use crate::config::QueueConfig;
 use crate::fair::ClientId;
 use crate::model::{
@@ -17,7 +17,7 @@ use crate::model::{
 };
 
 /// The reason why pushes do not fit.
-enum Unfit {
+enum PushRefusal {
     Room(Limit),
     Refused(QueueError),
 }
@@ -25,57 +25,57 @@ enum Unfit {
 /// A limit without enough capacity left.
 #[derive(Debug, Clone, Copy)]
 struct Limit {
-    place: Place,
+    place: PushScope,
     name: &'static str,
     max: u64,
 }
 
-impl From<QueueError> for Unfit {
+impl From<QueueError> for PushRefusal {
     fn from(error: QueueError) -> Self {
         Self::Refused(error)
     }
 }
 
-impl State {
+impl QueueState {
     pub(super) fn push_or_park(
         &mut self,
         now: Now,
         requester: Requester,
         jobs: Vec<PushRequest>,
         wait: Duration,
-    ) -> Answer {
+    ) -> QueueAnswer {
         if self.draining {
-            return Answer::Now(Err(QueueError::Stopping));
+            return QueueAnswer::Now(Err(QueueError::Stopping));
         }
         if !wait.is_zero()
             && let Some(blocked) = self.queue_before(requester.client, &jobs)
         {
             return match self.park_push(now, requester, jobs, wait, blocked) {
-                Ok(park) => Answer::Parked(park),
-                Err(error) => Answer::Now(Err(error)),
+                Ok(park) => QueueAnswer::Parked(park),
+                Err(error) => QueueAnswer::Now(Err(error)),
             };
         }
         let (unfit, jobs) = match self.push(requester.client, jobs) {
-            Ok(pushed) => return Answer::Now(Ok(JobReply::Pushed(pushed))),
+            Ok(pushed) => return QueueAnswer::Now(Ok(JobReply::Pushed(pushed))),
             Err(unfit) => unfit,
         };
         let limit = match unfit {
-            Unfit::Refused(error) => return Answer::Now(Err(error)),
-            Unfit::Room(limit) => limit,
+            PushRefusal::Refused(error) => return QueueAnswer::Now(Err(error)),
+            PushRefusal::Room(limit) => limit,
         };
         if wait.is_zero() {
-            return Answer::Now(Err(self.full(limit)));
+            return QueueAnswer::Now(Err(self.full(limit)));
         }
         match self.park_push(now, requester, jobs, wait, limit.place) {
-            Ok(park) => Answer::Parked(park),
-            Err(error) => Answer::Now(Err(error)),
+            Ok(park) => QueueAnswer::Parked(park),
+            Err(error) => QueueAnswer::Now(Err(error)),
         }
     }
 
     /// Returns a place where other pushes already wait for capacity that these jobs need too. A push
     /// that is willing to wait goes behind them, even if its jobs fit; otherwise small pushes would
     /// overtake large ones for ever.
-    fn queue_before(&mut self, client: ClientId, jobs: &[PushRequest]) -> Option<Place> {
+    fn queue_before(&mut self, client: ClientId, jobs: &[PushRequest]) -> Option<PushScope> {
         if self.check_pushes(client, jobs).is_err()
             || jobs.iter().all(|job| self.taken(job).is_some())
         {
@@ -92,21 +92,21 @@ impl State {
         requester: Requester,
         jobs: Vec<PushRequest>,
         wait: Duration,
-        blocked: Place,
+        blocked: PushScope,
     ) -> Result<ParkId, QueueError> {
         let wait = self.check_wait(Some(wait))?;
         self.check_parked(requester.client)?;
         let bytes = jobs.iter().map(parked_bytes_of).sum();
         QueueError::share(
-            &self.parties.push_bytes,
+            &self.parked.push_bytes,
             requester.client,
             bytes,
             "queue.parked_bytes_max",
             self.config.parked_bytes_max,
             "the pushes that wait for capacity are too large",
         )?;
-        let what = What::Push { jobs, bytes, blocked, charge: None };
-        let park = self.parties.park(requester, dispatch::deadline(now, wait), what);
+        let what = ParkedKind::Push { jobs, bytes, blocked, charge: None };
+        let park = self.parked.park(requester, dispatch::deadline(now, wait), what);
         self.producers.wait(blocked, park);
         Ok(park)
     }
@@ -118,15 +118,15 @@ impl State {
 
     /// Returns the refusal of a push whose waiting time is over. If the push would fit by itself, it
     /// waited behind others, and the limit is that of the first of those.
-    pub(super) fn still_full(&self, jobs: &[PushRequest], place: Place) -> QueueError {
-        match self.check_room(jobs) {
-            Err(Unfit::Room(limit)) => return self.full(limit),
-            Err(Unfit::Refused(error)) => return error,
+    pub(super) fn still_full(&self, jobs: &[PushRequest], place: PushScope) -> QueueError {
+        match self.check_capacity(jobs) {
+            Err(PushRefusal::Room(limit)) => return self.full(limit),
+            Err(PushRefusal::Refused(error)) => return error,
             Ok(()) => {}
         }
-        let first = self.producers.first(place).and_then(|park| self.parties.parked.get(&park));
-        if let Some(What::Push { jobs, .. }) = first.map(|parked| &parked.what)
-            && let Err(Unfit::Room(limit)) = self.check_room(jobs)
+        let first = self.producers.first(place).and_then(|park| self.parked.parked.get(&park));
+        if let Some(ParkedKind::Push { jobs, .. }) = first.map(|parked| &parked.what)
+            && let Err(PushRefusal::Room(limit)) = self.check_capacity(jobs)
         {
             return self.full(limit);
         }
@@ -146,7 +146,7 @@ impl State {
     }
 
     /// Returns the limits of jobs and bytes of a topic: its own, or the defaults.
-    fn limits_of(&self, place: Place, settings: Option<&TopicSettings>) -> [Limit; 2] {
+    fn limits_of(&self, place: PushScope, settings: Option<&TopicSettings>) -> [Limit; 2] {
         let jobs_max = settings.and_then(|settings| settings.jobs_max);
         let bytes_max = settings.and_then(|settings| settings.bytes_max);
         let limit = |own: Option<u64>, of_own, default: u64, of_default| match own {
@@ -165,7 +165,7 @@ impl State {
         &mut self,
         client: ClientId,
         jobs: Vec<PushRequest>,
-    ) -> Result<Vec<Pushed>, (Unfit, Vec<PushRequest>)> {
+    ) -> Result<Vec<Pushed>, (PushRefusal, Vec<PushRequest>)> {
         let topics = match self.check_pushes(client, &jobs) {
             Ok(topics) => topics,
             Err(unfit) => return Err((unfit, jobs)),
@@ -186,7 +186,7 @@ impl State {
         &mut self,
         client: ClientId,
         jobs: &[PushRequest],
-    ) -> Result<Vec<Change>, Unfit> {
+    ) -> Result<Vec<QueueChange>, PushRefusal> {
         if jobs.is_empty() {
             return Err(QueueError::Invalid("a push needs at least one job".to_owned()).into());
         }
@@ -197,7 +197,7 @@ impl State {
             let what = "too many bytes in one push; push in several";
             QueueError::limit("queue.push_bytes_max", self.config.push_bytes_max, bytes, what)?;
         }
-        self.check_room(jobs)?;
+        self.check_capacity(jobs)?;
         if jobs.iter().all(|job| self.names.contains_key(&job.topic)) {
             return Ok(Vec::new());
         }
@@ -206,7 +206,7 @@ impl State {
 
     /// Checks that there is capacity for the jobs, including those whose index may turn out to be
     /// taken.
-    fn check_room(&self, jobs: &[PushRequest]) -> Result<(), Unfit> {
+    fn check_capacity(&self, jobs: &[PushRequest]) -> Result<(), PushRefusal> {
         let mut more: BTreeMap<&Blob, (u64, u64)> = BTreeMap::new();
         let (mut count, mut total) = (0, 0);
         for jobs in jobs.chunk_by(|one, next| one.topic == next.topic) {
@@ -222,20 +222,20 @@ impl State {
             count += new;
             total += size;
         }
-        self.check_ids(count).map_err(Unfit::Refused)?;
+        self.check_ids(count).map_err(PushRefusal::Refused)?;
         let mut room = Ok(());
         for (name, more) in more {
-            room = room.and(self.check_topic_room(name, more)?);
+            room = room.and(self.check_topic_capacity(name, more)?);
         }
         let [jobs_max, bytes_max] = self.limits();
         let what = "that many never fit in the queue";
         room.and(jobs_max.fits(self.unfinished as u64, count, what)?)
             .and(bytes_max.fits(self.bytes, total, what)?)
-            .map_err(Unfit::Room)
+            .map_err(PushRefusal::Room)
     }
 
     /// Checks whether a topic has capacity for `jobs` more, of `bytes` in all.
-    fn check_topic_room(
+    fn check_topic_capacity(
         &self,
         name: &Blob,
         (jobs, bytes): (u64, u64),
@@ -254,7 +254,7 @@ impl State {
         let index = push.options.index.as_ref()?;
         let index = self.topic(*self.names.get(&push.topic)?)?.indexes.get(index)?;
         let state = match index.taken {
-            Taken::Until(_, state) => state,
+            IndexHold::Until(_, state) => state,
             _ => self.job(self.ids.get(index.id)?)?.state(),
         };
         index.is_taken(self.aged_utc()).then_some((index.id, state))
@@ -267,7 +267,7 @@ impl State {
         let topic = self.topic_or_make(&push.topic, client)?;
         let id = self.next_id;
         let PushOptions { priority, delay, retry_max, loss_max, .. } = push.options;
-        let new = New {
+        let new = PushedJob {
             id,
             topic,
             payload: push.payload,
@@ -277,7 +277,7 @@ impl State {
             loss_max,
             rare: rare_of(&push.options).map(Box::new),
         };
-        self.commit(Change::Pushed(new));
+        self.commit(QueueChange::Pushed(new));
         if let Some(it) = self.topics.get_mut(topic as usize) {
             it.pushed.add(self.steady, 1);
         }
@@ -304,15 +304,15 @@ impl State {
     }
 
     /// Admits a push; returns false if it goes on waiting in this place.
-    fn admit(&mut self, park: ParkId, place: Place) -> bool {
-        let Some(parked) = self.parties.parked.get_mut(&park) else { return false };
+    fn admit(&mut self, park: ParkId, place: PushScope) -> bool {
+        let Some(parked) = self.parked.parked.get_mut(&park) else { return false };
         let client = parked.client;
-        let What::Push { jobs, .. } = &mut parked.what else { return false };
+        let ParkedKind::Push { jobs, .. } = &mut parked.what else { return false };
         let taken = std::mem::take(jobs);
         let result = match self.push(client, taken) {
             Ok(pushed) => Ok(pushed),
-            Err((Unfit::Refused(error), _)) => Err(error),
-            Err((Unfit::Room(Limit { place: blocked, .. }), jobs)) => {
+            Err((PushRefusal::Refused(error), _)) => Err(error),
+            Err((PushRefusal::Room(Limit { place: blocked, .. }), jobs)) => {
                 self.block_on(park, jobs, place, blocked);
                 return blocked != place;
             }
@@ -323,9 +323,15 @@ impl State {
     }
 
     /// Moves a push to another place that blocks it.
-    fn block_on(&mut self, park: ParkId, jobs: Vec<PushRequest>, place: Place, blocked: Place) {
-        if let Some(parked) = self.parties.parked.get_mut(&park)
-            && let What::Push { jobs: waiting, blocked: at, .. } = &mut parked.what
+    fn block_on(
+        &mut self,
+        park: ParkId,
+        jobs: Vec<PushRequest>,
+        place: PushScope,
+        blocked: PushScope,
+    ) {
+        if let Some(parked) = self.parked.parked.get_mut(&park)
+            && let ParkedKind::Push { jobs: waiting, blocked: at, .. } = &mut parked.what
         {
             (*waiting, *at) = (jobs, blocked);
         }
@@ -362,12 +368,12 @@ impl Limit {
 }
 
 /// Returns the properties that most jobs do not have; `None` if this one has none of them.
-pub(super) fn rare_of(options: &PushOptions) -> Option<Rare> {
+pub(super) fn rare_of(options: &PushOptions) -> Option<RareFields> {
     let PushOptions { index, unique, order_key, backoff, .. } = options;
     if index.is_none() && order_key.is_none() && backoff.is_none() {
         return None;
     }
-    Some(Rare {
+    Some(RareFields {
         index: index.clone(),
         unique: (*unique).into(),
         order_key: order_key.clone(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::change::{Change, Finish};
+use super::change::{Finish, QueueChange};
 use super::describe::no_info;
 use super::millis;
 use crate::model::{
@@ -25,7 +25,7 @@ pub(super) const TIME_LIMIT: UnixMillis = 1 << 62;
 
 /// The head of every record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Head {
+pub(super) struct QueueRecordHead {
     /// The time of day.
     pub(super) at: UnixMillis,
     /// The number of changes that follow.
@@ -35,11 +35,11 @@ pub(super) struct Head {
 /// Appends one record of `changes`.
 pub(super) fn encode_record<'a>(
     at: UnixMillis,
-    changes: impl ExactSizeIterator<Item = &'a Change>,
+    changes: impl ExactSizeIterator<Item = &'a QueueChange>,
     out: &mut Vec<u8>,
 ) {
     out.extend_from_slice(&QUEUE_RECORD);
-    encode(&Head { at, changes: changes.len() as u32 }, out);
+    encode(&QueueRecordHead { at, changes: changes.len() as u32 }, out);
     changes.for_each(|change| encode(change, out));
 }
 

@@ -41,9 +41,9 @@ pub(super) fn pause(backoff: &Backoff, failures: u32, random: u64) -> Duration {
 /// Random numbers for jitter, from a seed. Source: SplitMix64 (Steele, Lea, Flood, *Fast Splittable
 /// Pseudorandom Number Generators*, 2014).
 #[derive(Debug, Clone)]
-pub(super) struct Draw(u64);
+pub(super) struct JitterSource(u64);
 
-impl Draw {
+impl JitterSource {
     pub(super) fn new(seed: u64) -> Self {
         Self(seed)
     }

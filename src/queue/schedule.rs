@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::calendar::{days_in, next_time};
-use super::change::{Change, Rare, Set};
+use super::change::{QueueChange, RareFields, ScheduleSet};
 use super::push::rare_of;
-use super::{Now, QueueError, State, millis};
+use super::{Now, QueueError, QueueState, millis};
 use crate::config::QueueConfig;
 use crate::environment::RandomState;
 use crate::fair::{ClientId, FairShares, sharer};
@@ -20,7 +20,7 @@ const CAME_COST: usize = 16;
 /// The schedules. One that can never push again is no longer examined.
 #[derive(Debug, Default)]
 pub(super) struct Schedules {
-    by_name: BTreeMap<Blob, Set>,
+    by_name: BTreeMap<Blob, ScheduleSet>,
     due: BTreeSet<(UnixMillis, Blob)>,
     /// The client that set each schedule since the start; the journal does not record it.
     setters: HashMap<Blob, ClientId, RandomState>,
@@ -35,7 +35,7 @@ impl Schedules {
         self.due.first().map(|(due, _)| *due)
     }
 
-    pub(super) fn put(&mut self, set: &Set) {
+    pub(super) fn put(&mut self, set: &ScheduleSet) {
         self.take_out(&set.name);
         if let Some(next) = set.next {
             self.due.insert((next, set.name.clone()));
@@ -61,13 +61,13 @@ impl Schedules {
         self.setters.get(name).copied()
     }
 
-    fn count(&mut self, set: &Set) {
+    fn count(&mut self, set: &ScheduleSet) {
         let setter = self.setter(&set.name);
         self.counts.take(setter, 1);
         self.bytes.take(setter, bytes_of(set) as u64);
     }
 
-    fn uncount(&mut self, set: &Set) {
+    fn uncount(&mut self, set: &ScheduleSet) {
         let setter = self.setter(&set.name);
         self.counts.give_back(setter, 1);
         self.bytes.give_back(setter, bytes_of(set) as u64);
@@ -86,9 +86,9 @@ impl Schedules {
 
     /// Checks that `client` may set a schedule, in place of the one with the same name: against the
     /// limits on their number and on their size in one reply.
-    fn check_room(
+    fn check_capacity(
         &mut self,
-        set: &Set,
+        set: &ScheduleSet,
         client: ClientId,
         config: &QueueConfig,
     ) -> Result<(), QueueError> {
@@ -127,12 +127,12 @@ impl Schedules {
         self.put(&set);
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = &Set> {
+    pub(super) fn all(&self) -> impl Iterator<Item = &ScheduleSet> {
         self.by_name.values()
     }
 }
 
-impl State {
+impl QueueState {
     pub(super) fn set_schedule(
         &mut self,
         now: Now,
@@ -149,7 +149,7 @@ impl State {
         }
         self.check_push(&push)?;
         let PushRequest { topic, payload, options } = push;
-        let mut set = Set {
+        let mut set = ScheduleSet {
             name: name.clone(),
             cron,
             timezone,
@@ -164,16 +164,16 @@ impl State {
             pushed: 0,
             missed: 0,
         };
-        self.schedules.check_room(&set, client, &self.config)?;
+        self.schedules.check_capacity(&set, client, &self.config)?;
         set.next = Some(self.first_time(&set)?);
-        self.commit(Change::ScheduleSet(set));
+        self.commit(QueueChange::ScheduleSet(set));
         self.schedules.hand_to(&name, client);
         let set = self.schedules.by_name.get(&name);
         Ok(JobReply::Schedules(set.map(info_of).into_iter().collect()))
     }
 
     /// Returns the first time of a schedule; one that never comes is a mistake, to be reported at once.
-    fn first_time(&self, set: &Set) -> Result<UnixMillis, QueueError> {
+    fn first_time(&self, set: &ScheduleSet) -> Result<UnixMillis, QueueError> {
         let days = days_in(self.config.schedule_ahead_max);
         let first = next_time(&set.cron, &set.timezone, self.utc, days);
         first.map_err(QueueError::Invalid)?.ok_or_else(|| {
@@ -191,11 +191,11 @@ impl State {
         if !self.schedules.by_name.contains_key(name) {
             return Err(QueueError::ScheduleNotFound(name.clone()));
         }
-        self.commit(Change::ScheduleRemoved { name: name.clone() });
+        self.commit(QueueChange::ScheduleRemoved { name: name.clone() });
         Ok(JobReply::Changed { count: 1, more: false })
     }
 
-    pub(super) fn tell_schedules(&self) -> JobReply {
+    pub(super) fn list_schedules(&self) -> JobReply {
         JobReply::Schedules(self.schedules.all().map(info_of).collect())
     }
 
@@ -229,13 +229,13 @@ impl State {
             let late = Duration::from_millis(self.utc - due);
             push.options.delay = push.options.delay.saturating_sub(late);
             let missed = self.disk_full || !self.push_scheduled(push);
-            self.commit(Change::ScheduleCame { name, next, missed });
+            self.commit(QueueChange::ScheduleCame { name, next, missed });
         }
     }
 }
 
-fn push_of(set: &Set) -> PushRequest {
-    let Rare { index, unique, order_key, backoff } = set.rare.clone();
+fn push_of(set: &ScheduleSet) -> PushRequest {
+    let RareFields { index, unique, order_key, backoff } = set.rare.clone();
     let options = PushOptions {
         index,
         unique: unique.into(),
@@ -249,7 +249,7 @@ fn push_of(set: &Set) -> PushRequest {
     PushRequest { topic: set.topic.clone(), payload: set.payload.clone(), options }
 }
 
-fn info_of(set: &Set) -> ScheduleInfo {
+fn info_of(set: &ScheduleSet) -> ScheduleInfo {
     let schedule = Schedule {
         name: set.name.clone(),
         cron: set.cron.clone(),
@@ -260,7 +260,7 @@ fn info_of(set: &Set) -> ScheduleInfo {
 }
 
 /// Returns the bytes of names, expressions and payload.
-fn bytes_of(set: &Set) -> usize {
+fn bytes_of(set: &ScheduleSet) -> usize {
     let names = [&set.rare.index, &set.rare.order_key].into_iter().flatten().map(|name| name.len());
     let texts = set.name.len() + set.cron.len() + set.timezone.len();
     texts + set.topic.len() + set.payload.len() + names.sum::<usize>()
@@ -283,7 +283,7 @@ mod tests {
     fn s10_all_schedules_fit_in_one_reply() {
         let mut config = crate::Config::new().queue;
         config.list_bytes_max = 100;
-        let mut state = State::new(config, 1);
+        let mut state = QueueState::new(config, 1);
         let now = Now { steady: 1, utc: 1 };
         let mut set =
             |name, payload| state.set_schedule(now, ClientId::Process, daily(name, payload));
@@ -301,7 +301,7 @@ mod tests {
 
     #[test]
     fn j10_a_date_that_never_comes_is_refused() {
-        let mut state = State::new(crate::Config::new().queue, 1);
+        let mut state = QueueState::new(crate::Config::new().queue, 1);
         let now = Now { steady: 1, utc: 1_790_000_000_000 };
         for cron in ["0 0 31 2,4,6,9,11 *", "0 0 0 1 1 * 2020"] {
             let schedule = Schedule { cron: cron.to_owned(), ..daily("a", 1) };
@@ -310,13 +310,13 @@ mod tests {
             assert!(refusal.contains(cron), "{refusal}");
             assert!(refusal.contains("queue.schedule_ahead_max"), "{refusal}");
         }
-        assert_eq!(state.tell_schedules(), JobReply::Schedules(Vec::new()));
+        assert_eq!(state.list_schedules(), JobReply::Schedules(Vec::new()));
     }
 
     /// A skipped run was counted as pushed.
     #[test]
     fn j10_a_time_at_which_nothing_is_pushed_is_counted_as_missed() {
-        let mut state = State::new(crate::Config::new().queue, 1);
+        let mut state = QueueState::new(crate::Config::new().queue, 1);
         let mut schedule = daily("a", 1);
         schedule.push.options.index = Some("i".into());
         state.set_schedule(Now { steady: 1, utc: 1 }, ClientId::Process, schedule).unwrap();
@@ -333,7 +333,7 @@ mod tests {
 
     #[test]
     fn d8_while_the_disk_is_full_schedules_push_nothing() {
-        let mut state = State::new(crate::Config::new().queue, 1);
+        let mut state = QueueState::new(crate::Config::new().queue, 1);
         state.set_schedule(Now { steady: 1, utc: 1 }, ClientId::Process, daily("a", 1)).unwrap();
         let mut counts = Vec::new();
         for (steady, disk_full) in [(2, true), (3, false)] {
@@ -351,8 +351,8 @@ mod tests {
     fn s10_many_schedules_at_once_come_a_slice_at_a_time() {
         let mut config = crate::Config::new().queue;
         config.slice_max = 2 * CAME_COST;
-        let mut state = State::new(config, 1);
-        let set = |state: &mut State, name: &str| {
+        let mut state = QueueState::new(config, 1);
+        let set = |state: &mut QueueState, name: &str| {
             state
                 .set_schedule(Now { steady: 1, utc: 1 }, ClientId::Process, daily(name, 1))
                 .unwrap();
@@ -371,7 +371,7 @@ mod tests {
     fn s10_a_client_sets_no_more_schedules_than_it_leaves_for_others() {
         let mut config = crate::Config::new().queue;
         config.schedules_max = 4;
-        let mut state = State::new(config, 1);
+        let mut state = QueueState::new(config, 1);
         let mut set = |client, name| {
             let now = Now { steady: 1, utc: 1 };
             state.set_schedule(now, client, daily(name, 1)).map(drop)

@@ -2,11 +2,11 @@
 //! ahead.
 
 use super::calendar::{days_in, next_time};
-use super::change::{Change, Set};
-use super::{CLOCK_SET_BACK_MS, Now, State};
+use super::change::{QueueChange, ScheduleSet};
+use super::{CLOCK_SET_BACK_MS, Now, QueueState};
 use crate::model::UnixMillis;
 
-impl State {
+impl QueueState {
     /// Returns to the time of day, if the last record is ahead of it by more than
     /// [`CLOCK_SET_BACK_MS`]: ready jobs keep their order, jobs pushed from now on come behind them,
     /// and schedules come by the new time. Due times of jobs stay as they are.
@@ -16,16 +16,16 @@ impl State {
             return;
         }
         self.utc = now.utc;
-        self.commit(Change::ClockSetBack { by });
+        self.commit(QueueChange::ClockSetBack { by });
         let days = days_in(self.config.schedule_ahead_max);
-        let sooner = |set: &Set| {
+        let sooner = |set: &ScheduleSet| {
             let next = next_time(&set.cron, &set.timezone, now.utc, days).ok().flatten()?;
             let is_sooner = set.next.is_some_and(|before| next < before);
-            is_sooner.then(|| Set { next: Some(next), ..set.clone() })
+            is_sooner.then(|| ScheduleSet { next: Some(next), ..set.clone() })
         };
-        let sooner: Vec<Set> = self.schedules.all().filter_map(sooner).collect();
+        let sooner: Vec<ScheduleSet> = self.schedules.all().filter_map(sooner).collect();
         for set in sooner {
-            self.commit(Change::ScheduleSet(set));
+            self.commit(QueueChange::ScheduleSet(set));
         }
     }
 
@@ -50,7 +50,7 @@ impl State {
 mod tests {
     use crate::config::Config;
     use crate::model::{JobRequest, PushRequest, Schedule};
-    use crate::queue::{Answer, Now, Outcomes, State};
+    use crate::queue::{Now, Outcomes, QueueAnswer, QueueState};
 
     const DAY: u64 = 24 * 3_600_000;
     const TODAY: u64 = 20_000 * DAY;
@@ -58,7 +58,7 @@ mod tests {
     /// Returns the next time of a schedule that was set at `set`, after a start at `start`.
     fn next_after(set: u64, start: u64) -> u64 {
         let config = Config::new().queue;
-        let mut state = State::new(config.clone(), 1);
+        let mut state = QueueState::new(config.clone(), 1);
         state.set_journaled(true);
         let schedule = Schedule {
             name: "daily".into(),
@@ -68,9 +68,9 @@ mod tests {
         };
         let request = JobRequest::SetSchedule(Box::new(schedule));
         let done = state.request(Now { steady: 1, utc: set }, 1, request);
-        assert!(matches!(done, Answer::Now(Ok(_))));
+        assert!(matches!(done, QueueAnswer::Now(Ok(_))));
         state.recover(Now { steady: 1, utc: start }, &mut Outcomes::new(config.clone()), false);
-        let mut again = State::new(config, 1);
+        let mut again = QueueState::new(config, 1);
         let mut record = Vec::new();
         while state.take_record(&mut record) {
             again.replay(&std::mem::take(&mut record)).unwrap();

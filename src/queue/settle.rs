@@ -2,29 +2,29 @@
 
 use std::time::Duration;
 
-use super::change::{Again, Change, Cost};
-use super::job::{Job, Phase};
-use super::{Now, Outcomes, QueueError, Slot, State, millis, retry};
+use super::change::{Cost, QueueChange, RequeueAt};
+use super::job::{Job, JobPhase};
+use super::{JobSlot, Now, Outcomes, QueueError, QueueState, millis, retry};
 use crate::model::{Blob, JobReply, JobState, Reservation, Settlement, Verdict, cut_off};
 use crate::store::Micros;
 
 /// The progress of a settlement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Settled {
+pub(crate) enum SettleProgress {
     /// The settlement is complete.
     Now,
     /// The result must be recorded first: see [`Effect::Record`](super::Effect::Record).
     Recording,
 }
 
-impl State {
+impl QueueState {
     /// Settles one job.
     #[cfg(any(test, feature = "internals"))]
     pub(crate) fn settle(
         &mut self,
         now: Now,
         settlement: Settlement,
-    ) -> Result<Settled, QueueError> {
+    ) -> Result<SettleProgress, QueueError> {
         self.settle_within(now, settlement, &|_| true)
     }
 
@@ -35,7 +35,7 @@ impl State {
         now: Now,
         settlement: Settlement,
         may: &dyn Fn(&Blob) -> bool,
-    ) -> Result<Settled, QueueError> {
+    ) -> Result<SettleProgress, QueueError> {
         self.tick(now);
         let Settlement { reservation, verdict } = settlement;
         let slot = self.held_within(reservation, may)?;
@@ -45,7 +45,7 @@ impl State {
                 let what = "the result is too large; store it elsewhere and return its location";
                 QueueError::limit("queue.output_bytes_max", max, output.len(), what)?;
                 self.begin_recording(slot, output);
-                return Ok(Settled::Recording);
+                return Ok(SettleProgress::Recording);
             }
             Verdict::Retry { after, error } => {
                 self.check_delay(after.unwrap_or_default())?;
@@ -57,13 +57,13 @@ impl State {
             }
             Verdict::Snooze { after } => {
                 self.check_delay(after)?;
-                let again = Again::At(self.utc.saturating_add(millis(after)));
+                let again = RequeueAt::At(self.utc.saturating_add(millis(after)));
                 let id = reservation.id;
-                self.commit(Change::Again { id, again, cost: Cost::Nothing, error: None });
+                self.commit(QueueChange::Again { id, again, cost: Cost::Nothing, error: None });
             }
             Verdict::Release => self.release(slot),
         }
-        Ok(Settled::Now)
+        Ok(SettleProgress::Now)
     }
 
     /// Notes that the result of a job is recorded, or why not: then the job has failed.
@@ -75,20 +75,21 @@ impl State {
     ) {
         self.tick(now);
         let Some(slot) = self.ids.get(reservation.id) else { return };
-        let recording = |job: &Job| job.phase == Phase::Recording && job.epoch == reservation.epoch;
+        let recording =
+            |job: &Job| job.phase == JobPhase::Recording && job.epoch == reservation.epoch;
         if !self.job(slot).is_some_and(recording) {
             return;
         }
         match recorded {
             Ok(()) => {
                 self.meter_finished(slot);
-                self.commit(Change::Done { id: reservation.id });
+                self.commit(QueueChange::Done { id: reservation.id });
             }
             Err(error) => self.fail(slot, format!("recording failed: {error}"), None),
         }
     }
 
-    pub(super) fn meter_finished(&mut self, slot: Slot) {
+    pub(super) fn meter_finished(&mut self, slot: JobSlot) {
         if let Some(job) = self.jobs.get(slot as usize)
             && let Some(topic) = self.topics.get_mut(job.topic as usize)
         {
@@ -96,11 +97,11 @@ impl State {
         }
     }
 
-    pub(super) fn held(&self, reservation: Reservation) -> Result<Slot, QueueError> {
+    pub(super) fn held(&self, reservation: Reservation) -> Result<JobSlot, QueueError> {
         let slot = self.ids.get(reservation.id);
-        let held = |slot: &Slot| {
+        let held = |slot: &JobSlot| {
             self.job(*slot).is_some_and(|job| {
-                job.epoch == reservation.epoch && matches!(job.phase, Phase::Reserved(_))
+                job.epoch == reservation.epoch && matches!(job.phase, JobPhase::Reserved(_))
             })
         };
         slot.filter(held).ok_or(QueueError::Stale(reservation))
@@ -111,7 +112,7 @@ impl State {
         &self,
         reservation: Reservation,
         may: &dyn Fn(&Blob) -> bool,
-    ) -> Result<Slot, QueueError> {
+    ) -> Result<JobSlot, QueueError> {
         let slot = self.held(reservation)?;
         match self.job(slot).and_then(|job| self.topic(job.topic)) {
             Some(topic) if may(&topic.name) => Ok(slot),
@@ -119,10 +120,11 @@ impl State {
         }
     }
 
-    fn begin_recording(&mut self, slot: Slot, output: Blob) {
+    fn begin_recording(&mut self, slot: JobSlot, output: Blob) {
         self.keep_frozen(slot);
         let Some(job) = self.jobs.get_mut(slot as usize) else { return };
-        if let Phase::Reserved(deadline) = std::mem::replace(&mut job.phase, Phase::Recording) {
+        if let JobPhase::Reserved(deadline) = std::mem::replace(&mut job.phase, JobPhase::Recording)
+        {
             self.deadlines.remove(&(deadline, slot));
         }
         let outcome = self.outcome(slot, JobState::Done, Some(output));
@@ -130,7 +132,7 @@ impl State {
     }
 
     /// Handles a failure: another run after `after` or the backoff's delay; or none.
-    fn fail(&mut self, slot: Slot, error: String, after: Option<Duration>) {
+    fn fail(&mut self, slot: JobSlot, error: String, after: Option<Duration>) {
         let error = self.cut(error);
         let Some(job) = self.job(slot) else { return };
         let (id, failures) = (job.id, job.failures.saturating_add(1));
@@ -147,14 +149,14 @@ impl State {
             retry::pause(&backoff, failures, random)
         });
         self.draw.next();
-        let again = Again::At(self.utc.saturating_add(millis(after)));
-        self.commit(Change::Again { id, again, cost: Cost::Failure, error: Some(error) });
+        let again = RequeueAt::At(self.utc.saturating_add(millis(after)));
+        self.commit(QueueChange::Again { id, again, cost: Cost::Failure, error: Some(error) });
     }
 
     /// Handles a loss: another run at once, or none.
-    pub(super) fn lose(&mut self, slot: Slot, why: &str) {
+    pub(super) fn lose(&mut self, slot: JobSlot, why: &str) {
         let Some(job) = self.job(slot) else { return };
-        if job.phase == Phase::Recording {
+        if job.phase == JobPhase::Recording {
             // The job's end is already decided.
             return;
         }
@@ -165,21 +167,21 @@ impl State {
             self.die(slot, Cost::Loss, format!("lost {losses} times, at last: {why}"));
             return;
         }
-        let (again, cost) = (Again::Head, Cost::Loss);
-        self.commit(Change::Again { id, again, cost, error: Some(why.to_owned()) });
+        let (again, cost) = (RequeueAt::Head, Cost::Loss);
+        self.commit(QueueChange::Again { id, again, cost, error: Some(why.to_owned()) });
     }
 
     /// Returns a job to the head, at no cost to its budgets.
-    pub(super) fn release(&mut self, slot: Slot) {
+    pub(super) fn release(&mut self, slot: JobSlot) {
         let Some(id) = self.job(slot).map(|job| job.id) else { return };
-        let (again, cost) = (Again::Head, Cost::Nothing);
-        self.commit(Change::Again { id, again, cost, error: None });
+        let (again, cost) = (RequeueAt::Head, Cost::Nothing);
+        self.commit(QueueChange::Again { id, again, cost, error: None });
     }
 
-    pub(super) fn die(&mut self, slot: Slot, cost: Cost, error: String) {
+    pub(super) fn die(&mut self, slot: JobSlot, cost: Cost, error: String) {
         let Some(id) = self.job(slot).map(|job| job.id) else { return };
         self.meter_finished(slot);
-        self.commit(Change::Dead { id, cost, error });
+        self.commit(QueueChange::Dead { id, cost, error });
         let outcome = self.outcome(slot, JobState::Dead, None);
         self.note(outcome);
     }
@@ -209,17 +211,17 @@ impl State {
     }
 
     /// Restarts the visibility timeout.
-    pub(super) fn hold_until(&mut self, slot: Slot, now: Now, visibility: Option<Micros>) {
+    pub(super) fn hold_until(&mut self, slot: JobSlot, now: Now, visibility: Option<Micros>) {
         let Some(job) = self.jobs.get_mut(slot as usize) else { return };
         job.visibility = visibility.unwrap_or(job.visibility);
         let deadline = now.steady.saturating_add(job.visibility);
         self.set_deadline(slot, deadline);
     }
 
-    pub(super) fn set_deadline(&mut self, slot: Slot, deadline: Micros) {
+    pub(super) fn set_deadline(&mut self, slot: JobSlot, deadline: Micros) {
         let Some(job) = self.jobs.get_mut(slot as usize) else { return };
-        if let Phase::Reserved(before) =
-            std::mem::replace(&mut job.phase, Phase::Reserved(deadline))
+        if let JobPhase::Reserved(before) =
+            std::mem::replace(&mut job.phase, JobPhase::Reserved(deadline))
         {
             self.deadlines.remove(&(before, slot));
         }
@@ -266,13 +268,13 @@ impl State {
     }
 
     /// Reports the end of a reservation to its owner.
-    pub(super) fn revoke(&mut self, slot: Slot) {
+    pub(super) fn revoke(&mut self, slot: JobSlot) {
         let Some(job) = self.job(slot) else { return };
         let (owner, reservation) = (job.owner, job.reservation());
-        if !matches!(job.phase, Phase::Reserved(_)) {
+        if !matches!(job.phase, JobPhase::Reserved(_)) {
             return;
         }
-        if self.parties.revoke(owner, reservation, self.config.revoked_max) {
+        if self.parked.revoke(owner, reservation, self.config.revoked_max) {
             self.answer_revoked(owner);
         }
     }
@@ -286,17 +288,17 @@ impl State {
         may_return: bool,
     ) -> Vec<super::ParkId> {
         self.tick(now);
-        let Some(it) = self.parties.owners.get_mut(&owner) else { return Vec::new() };
+        let Some(it) = self.parked.owners.get_mut(&owner) else { return Vec::new() };
         (it.listens, it.resumes, it.parted) = (false, None, !may_return);
         it.revoked.clear();
         let parked = it.parked.clone();
         for park in &parked {
             self.unpark(*park);
         }
-        if self.parties.owners.contains_key(&owner) {
-            self.parties.gone.insert(owner);
+        if self.parked.owners.contains_key(&owner) {
+            self.parked.gone.insert(owner);
         }
-        self.parties.tidy(owner);
+        self.parked.tidy(owner);
         parked.into_iter().collect()
     }
 
@@ -304,19 +306,19 @@ impl State {
     pub(super) fn take_from_gone(&mut self) {
         let mut budget = self.config.slice_max;
         while budget > 0
-            && let Some(owner) = self.parties.gone.first().copied()
+            && let Some(owner) = self.parked.gone.first().copied()
         {
-            let held = self.parties.owners.get(&owner);
+            let held = self.parked.owners.get(&owner);
             let first = held.and_then(|it| Some((it.reserved.first().copied()?, it.parted)));
             let Some((slot, parted)) = first else {
-                self.parties.gone.remove(&owner);
+                self.parked.gone.remove(&owner);
                 continue;
             };
             budget -= 1;
-            self.parties.disown(owner, slot);
+            self.parked.disown(owner, slot);
             match self.job(slot).map(|job| (job.phase, job.resumable)) {
                 // The job's end is already decided.
-                None | Some((Phase::Recording, _)) => {}
+                None | Some((JobPhase::Recording, _)) => {}
                 Some((_, true)) if !parted => self.await_resume(slot),
                 Some(_) if self.draining => self.release(slot),
                 Some(_) => self.lose(slot, "its worker's connection was lost"),
@@ -327,9 +329,9 @@ impl State {
     /// Returns all reserved jobs, except those that a worker may resume, when the service stops.
     pub(crate) fn release_all(&mut self, now: Now) {
         self.tick(now);
-        let stays = |slot: Slot| self.job(slot).is_some_and(|job| job.resumable);
+        let stays = |slot: JobSlot| self.job(slot).is_some_and(|job| job.resumable);
         let held = self.deadlines.iter().map(|(_, slot)| *slot);
-        let held: Vec<Slot> = held.filter(|slot| !stays(*slot)).collect();
+        let held: Vec<JobSlot> = held.filter(|slot| !stays(*slot)).collect();
         held.into_iter().for_each(|slot| self.release(slot));
     }
 
@@ -341,18 +343,18 @@ impl State {
         self.set_clock_back(now);
         outcomes.set_utc(now.utc);
         self.tick(now);
-        let held: Vec<Slot> = self.deadlines.iter().map(|(_, slot)| *slot).collect();
-        let (done, held): (Vec<Slot>, Vec<Slot>) = held.into_iter().partition(|slot| {
+        let held: Vec<JobSlot> = self.deadlines.iter().map(|(_, slot)| *slot).collect();
+        let (done, held): (Vec<JobSlot>, Vec<JobSlot>) = held.into_iter().partition(|slot| {
             let reservation = self.job(*slot).map(|job| job.reservation());
-            reservation.is_some_and(|it| self.unheard.take_result(it))
+            reservation.is_some_and(|it| self.unacknowledged.take_result(it))
         });
         // Must come before any further losses, which the first turn records.
-        for info in self.unheard.take_notes() {
+        for info in self.unacknowledged.take_notes() {
             outcomes.record(now, info);
         }
         for slot in done {
             let Some(id) = self.job(slot).map(|job| job.id) else { continue };
-            self.commit(Change::Done { id });
+            self.commit(QueueChange::Done { id });
         }
         for slot in held {
             if !fenced && self.may_await_resume(slot) {

@@ -1,25 +1,25 @@
-//! [`State`]: topics, jobs, and the requests that wait for them.
+//! [`QueueState`]: topics, jobs, and the requests that wait for them.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use slab::Slab;
 
-use super::change::Change;
+use super::change::QueueChange;
 use super::dead::DeadLetters;
 use super::ids::Ids;
 use super::indexes::FinishedIndexes;
 use super::job::Job;
-use super::names::Makers;
-use super::outcomes::Sought;
-use super::park::{Effect, ParkId, Parties, Requester};
+use super::names::TopicMakers;
+use super::outcomes::OutcomeQuery;
+use super::park::{Effect, ParkId, ParkedRequests, Requester};
 use super::producers::Producers;
 use super::record::encode_record;
-use super::retry::Draw;
+use super::retry::JitterSource;
 use super::schedule::Schedules;
-use super::snapshot::Frozen;
-use super::topic::Topic;
-use super::unheard::Unheard;
-use super::{Now, QueueError, Slot, TopicNo};
+use super::snapshot::FrozenQueue;
+use super::topic::TopicState;
+use super::unacknowledged::Unacknowledged;
+use super::{JobSlot, Now, QueueError, TopicNo};
 use crate::config::QueueConfig;
 use crate::config::record::job_record_bytes;
 use crate::fair::ClientId;
@@ -28,7 +28,7 @@ use crate::store::Micros;
 
 /// The pure state machine of jobs: takes requests; returns answers, effects and records.
 #[derive(Debug)]
-pub(crate) struct State {
+pub(crate) struct QueueState {
     pub(super) config: QueueConfig,
     pub(super) jobs: Slab<Job>,
     /// The ids of unfinished jobs and dead letters.
@@ -36,12 +36,12 @@ pub(crate) struct State {
     pub(super) next_id: JobId,
     /// The last turn given to a job that became ready or died; no id is higher.
     pub(super) line: u64,
-    pub(super) topics: Vec<Topic>,
+    pub(super) topics: Vec<TopicState>,
     pub(super) names: BTreeMap<Blob, TopicNo>,
-    pub(super) makers: Makers,
-    pub(super) delayed: BTreeSet<(UnixMillis, JobId, Slot)>,
+    pub(super) makers: TopicMakers,
+    pub(super) delayed: BTreeSet<(UnixMillis, JobId, JobSlot)>,
     /// The deadlines of reservations.
-    pub(super) deadlines: BTreeSet<(Micros, Slot)>,
+    pub(super) deadlines: BTreeSet<(Micros, JobSlot)>,
     /// The number of reservations that are held for workers that are not connected.
     pub(super) awaiting_resume: usize,
     /// The number of unfinished jobs, and their bytes.
@@ -50,7 +50,7 @@ pub(crate) struct State {
     pub(super) dead: DeadLetters,
     pub(super) finished_indexes: FinishedIndexes,
     pub(super) schedules: Schedules,
-    pub(super) parties: Parties,
+    pub(super) parked: ParkedRequests,
     /// The numbers of deleted topics, which have no name.
     pub(super) vacant: BTreeSet<TopicNo>,
     /// Where to look for the next topic to forget.
@@ -59,11 +59,11 @@ pub(crate) struct State {
     /// again, or belong to another.
     pub(super) idle: BTreeSet<(ClientId, TopicNo)>,
     /// Topics to examine when the turn ends.
-    pub(super) hot: Vec<TopicNo>,
+    pub(super) dirty: Vec<TopicNo>,
     /// Topics whose next job waits for its rate, by time in nanoseconds.
     pub(super) throttled: BTreeSet<(u64, TopicNo)>,
     pub(super) producers: Producers,
-    pub(super) draw: Draw,
+    pub(super) draw: JitterSource,
     /// No more jobs are handed out.
     pub(super) draining: bool,
     /// The disk is full: nothing that makes the journal grow is accepted.
@@ -75,25 +75,25 @@ pub(crate) struct State {
     pub(super) steady: Micros,
     journaled: bool,
     /// Changes that are not in a record yet.
-    changes: VecDeque<Change>,
+    changes: VecDeque<QueueChange>,
     /// The time of these changes.
     changes_at: UnixMillis,
-    pub(super) unheard: Unheard,
+    pub(super) unacknowledged: Unacknowledged,
     pub(super) effects: Vec<Effect>,
-    pub(super) frozen: Option<Frozen>,
+    pub(super) frozen: Option<FrozenQueue>,
 }
 
 /// The result of a request.
 #[derive(Debug)]
-pub(crate) enum Answer {
+pub(crate) enum QueueAnswer {
     Now(Result<JobReply, QueueError>),
     /// The answer comes as an [`Effect`].
     Parked(ParkId),
     /// The outcomes have the answer.
-    Ask(Sought),
+    Ask(OutcomeQuery),
 }
 
-impl State {
+impl QueueState {
     /// Makes an empty queue; `seed` is the seed of the jitter.
     pub(crate) fn new(config: QueueConfig, seed: u64) -> Self {
         Self {
@@ -104,7 +104,7 @@ impl State {
             line: 0,
             topics: Vec::new(),
             names: BTreeMap::new(),
-            makers: Makers::default(),
+            makers: TopicMakers::default(),
             delayed: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             awaiting_resume: 0,
@@ -113,14 +113,14 @@ impl State {
             dead: DeadLetters::default(),
             finished_indexes: FinishedIndexes::default(),
             schedules: Schedules::default(),
-            parties: Parties::default(),
+            parked: ParkedRequests::default(),
             vacant: BTreeSet::new(),
             forgotten: (ClientId::Process, 0),
             idle: BTreeSet::new(),
-            hot: Vec::new(),
+            dirty: Vec::new(),
             throttled: BTreeSet::new(),
             producers: Producers::default(),
-            draw: Draw::new(seed),
+            draw: JitterSource::new(seed),
             draining: false,
             disk_full: false,
             utc: 0,
@@ -129,7 +129,7 @@ impl State {
             journaled: false,
             changes: VecDeque::new(),
             changes_at: 0,
-            unheard: Unheard::default(),
+            unacknowledged: Unacknowledged::default(),
             effects: Vec::new(),
             frozen: None,
         }
@@ -168,7 +168,7 @@ impl State {
 
     /// Returns whether this owner holds a job.
     pub(crate) fn holds(&self, owner: u64) -> bool {
-        self.parties.owners.get(&owner).is_some_and(|it| !it.reserved.is_empty())
+        self.parked.owners.get(&owner).is_some_and(|it| !it.reserved.is_empty())
     }
 
     /// Returns whether any connected owner holds a job.
@@ -182,7 +182,7 @@ impl State {
     ///
     /// `now` must be the same until the turn is finished and its record taken.
     #[cfg(any(test, feature = "internals"))]
-    pub(crate) fn request(&mut self, now: Now, owner: u64, request: JobRequest) -> Answer {
+    pub(crate) fn request(&mut self, now: Now, owner: u64, request: JobRequest) -> QueueAnswer {
         self.request_within(now, Requester { owner, client: ClientId::Process }, request, &|_| true)
     }
 
@@ -194,7 +194,7 @@ impl State {
         requester: Requester,
         request: JobRequest,
         may: &dyn Fn(&Blob) -> bool,
-    ) -> Answer {
+    ) -> QueueAnswer {
         self.tick(now);
         let done = match request {
             JobRequest::Push { jobs, wait } => {
@@ -234,15 +234,15 @@ impl State {
             }
             JobRequest::ClearTopic(topic) => self.clear_topic(&topic),
             JobRequest::DeleteTopic { topic, force } => self.delete_topic(&topic, force),
-            JobRequest::Topic(topic) => self.tell_topic(now, &topic),
-            JobRequest::Topics { after, limit } => self.tell_topics(now, &after, limit),
+            JobRequest::Topic(topic) => self.describe_topic(now, &topic),
+            JobRequest::Topics { after, limit } => self.describe_topics(now, &after, limit),
             JobRequest::SetSchedule(schedule) => {
                 self.set_schedule(now, requester.client, *schedule)
             }
             JobRequest::RemoveSchedule(name) => self.remove_schedule(now, &name),
-            JobRequest::Schedules => Ok(self.tell_schedules()),
+            JobRequest::Schedules => Ok(self.list_schedules()),
         };
-        Answer::Now(done)
+        QueueAnswer::Now(done)
     }
 
     /// Finishes a turn: hands out jobs, admits pushes, and ends what is overdue. Must be called at the
@@ -278,7 +278,7 @@ impl State {
                 it.throttled = None;
             }
             self.note_left(topic);
-            self.heat(topic);
+            self.mark_dirty(topic);
         }
     }
 
@@ -295,7 +295,7 @@ impl State {
             self.schedules.next().filter(|_| !self.draining).map(millis),
             self.dead.next_age(&self.config).map(|at| millis(at.saturating_add(self.unaged))),
             self.deadlines.first().map(|(deadline, _)| micros(*deadline)),
-            self.parties.deadlines.first().map(|(deadline, _)| micros(*deadline)),
+            self.parked.deadlines.first().map(|(deadline, _)| micros(*deadline)),
             self.throttled.first().map(|(opens, _)| micros(opens.div_ceil(1_000))),
         ];
         due.into_iter().flatten().min().map(std::time::Duration::from_micros)
@@ -304,14 +304,14 @@ impl State {
     /// Returns whether a slice was not enough, so that the next turn must continue.
     fn is_behind(&self) -> bool {
         self.producers.first_opened().is_some()
-            || !self.hot.is_empty()
-            || !self.parties.gone.is_empty()
+            || !self.dirty.is_empty()
+            || !self.parked.gone.is_empty()
             || self.dead.surplus(&self.config, self.aged_utc()).is_some()
             || self.has_surplus_indexes()
     }
 
     /// Applies a change and keeps it for the journal.
-    pub(super) fn commit(&mut self, change: Change) {
+    pub(super) fn commit(&mut self, change: QueueChange) {
         // A record has a single time, that of its first change.
         if self.changes.is_empty() {
             self.changes_at = self.utc;
@@ -341,19 +341,19 @@ impl State {
     }
 
     /// Marks a topic to be examined when the turn ends.
-    pub(super) fn heat(&mut self, topic: TopicNo) {
+    pub(super) fn mark_dirty(&mut self, topic: TopicNo) {
         if let Some(it) = self.topics.get_mut(topic as usize)
-            && !std::mem::replace(&mut it.is_hot, true)
+            && !std::mem::replace(&mut it.is_dirty, true)
         {
-            self.hot.push(topic);
+            self.dirty.push(topic);
         }
     }
 
-    pub(super) fn job(&self, slot: Slot) -> Option<&Job> {
+    pub(super) fn job(&self, slot: JobSlot) -> Option<&Job> {
         self.jobs.get(slot as usize)
     }
 
-    pub(super) fn topic(&self, number: TopicNo) -> Option<&Topic> {
+    pub(super) fn topic(&self, number: TopicNo) -> Option<&TopicState> {
         self.topics.get(number as usize)
     }
 

@@ -1,4 +1,4 @@
-//! [`Topic`]: the jobs of one topic and the requests that wait for them.
+//! [`TopicState`]: the jobs of one topic and the requests that wait for them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -9,18 +9,18 @@ use super::change::Totals;
 use super::lane::Lane;
 use super::meter::Meter;
 use super::park::ParkId;
-use super::{Now, Slot};
+use super::{JobSlot, Now};
 use crate::model::{Blob, JobId, JobState, Rate, TopicSettings, UnixMillis};
 
 #[derive(Debug, Default)]
-pub(super) struct Topic {
+pub(super) struct TopicState {
     pub(super) name: Blob,
     /// The client that created the topic since the start, or 0.
-    pub(super) maker: ClientId,
+    pub(super) creator: ClientId,
     pub(super) settings: TopicSettings,
     pub(super) paused: bool,
     /// By rank, then by turn.
-    pub(super) ready: BTreeSet<(i64, u64, Slot)>,
+    pub(super) ready: BTreeSet<(i64, u64, JobSlot)>,
     /// By order key.
     pub(super) lanes: HashMap<Blob, Lane, RandomState>,
     /// The number of jobs that wait for a slot of their order key.
@@ -30,7 +30,7 @@ pub(super) struct Topic {
     /// The number of unfinished jobs, and their bytes.
     pub(super) jobs: u64,
     pub(super) bytes: u64,
-    pub(super) dead: BTreeMap<JobId, Slot>,
+    pub(super) dead: BTreeMap<JobId, JobSlot>,
     pub(super) indexes: HashMap<Blob, Index, RandomState>,
     pub(super) totals: Totals,
     /// Reserves that wait for a job, the longest first.
@@ -45,18 +45,18 @@ pub(super) struct Topic {
     /// How far a clear has walked through all jobs.
     pub(super) cleared: JobId,
     /// Whether the topic is in the list to examine when the turn ends.
-    pub(super) is_hot: bool,
+    pub(super) is_dirty: bool,
 }
 
 /// The holder of an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Index {
     pub(super) id: JobId,
-    pub(super) taken: Taken,
+    pub(super) taken: IndexHold,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Taken {
+pub(super) enum IndexHold {
     /// No other push may take the index.
     Yes,
     /// The job is finished, in this state; the index is taken until this time.
@@ -65,7 +65,7 @@ pub(super) enum Taken {
     No,
 }
 
-impl Topic {
+impl TopicState {
     pub(super) fn named(name: Blob) -> Self {
         Self { name, ..Self::default() }
     }
@@ -80,7 +80,7 @@ impl Topic {
     }
 
     /// Returns the job to hand out next.
-    pub(super) fn first_ready(&self) -> Option<Slot> {
+    pub(super) fn first_ready(&self) -> Option<JobSlot> {
         self.ready.first().map(|(_, _, slot)| *slot)
     }
 
@@ -94,14 +94,14 @@ impl Topic {
 impl Index {
     /// Returns whether this is the index of this finished job, taken until this time.
     pub(super) fn is_of_finished(&self, id: JobId, until: UnixMillis) -> bool {
-        self.id == id && matches!(self.taken, Taken::Until(at, _) if at == until)
+        self.id == id && matches!(self.taken, IndexHold::Until(at, _) if at == until)
     }
 
     pub(super) fn is_taken(&self, utc: UnixMillis) -> bool {
         match self.taken {
-            Taken::Yes => true,
-            Taken::Until(until, _) => utc < until,
-            Taken::No => false,
+            IndexHold::Yes => true,
+            IndexHold::Until(until, _) => utc < until,
+            IndexHold::No => false,
         }
     }
 }

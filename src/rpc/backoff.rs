@@ -1,16 +1,16 @@
-//! [`Backoff`]: the delay before the next attempt to connect.
+//! [`ReconnectBackoff`]: the delay before the next attempt to connect.
 
 use std::time::Duration;
 
 /// Exponential, with full jitter: clients that lost the same server reconnect spread out.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(super) struct ReconnectBackoff {
     min: Duration,
     max: Duration,
     failures: u32,
 }
 
-impl Backoff {
+impl ReconnectBackoff {
     pub(super) fn new(min: Duration, max: Duration) -> Self {
         Self { min, max, failures: 0 }
     }
@@ -38,7 +38,7 @@ mod tests {
     #[test]
     fn pauses_double_up_to_the_longest_and_start_over_after_a_lasting_connection() {
         let ms = Duration::from_millis;
-        let mut backoff = Backoff::new(ms(50), ms(300));
+        let mut backoff = ReconnectBackoff::new(ms(50), ms(300));
         let bounds: Vec<_> = (0..5).map(|_| backoff.next(1.0)).collect();
         assert_eq!(bounds, [ms(50), ms(100), ms(200), ms(300), ms(300)]);
         backoff.lost_after(ms(10));

@@ -1,4 +1,4 @@
-//! [`Held`]: the jobs handed out on a connection, as known to either end.
+//! [`HeldJobs`]: the jobs handed out on a connection, as known to either end.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -19,8 +19,8 @@ const GRACE: Duration = Duration::from_secs(60);
 /// A job that was settled by others is removed when a request names it, or when many jobs are held and
 /// its time is long over: a worker that settles nothing costs no more than the jobs that it holds.
 #[derive(Debug)]
-pub(super) struct Held {
-    jobs: HashMap<JobId, Hold, RandomState>,
+pub(super) struct HeldJobs {
+    jobs: HashMap<JobId, HeldJobState, RandomState>,
     /// How long a job is held if its worker does not state it.
     visibility: Duration,
     /// The number of jobs at which expired ones are searched for.
@@ -28,7 +28,7 @@ pub(super) struct Held {
 }
 
 #[derive(Debug)]
-struct Hold {
+struct HeldJobState {
     epoch: u32,
     topic: Blob,
     visibility: Duration,
@@ -36,7 +36,7 @@ struct Hold {
     until: Option<Instant>,
 }
 
-impl Hold {
+impl HeldJobState {
     fn new(epoch: u32, topic: Blob, visibility: Duration, now: Instant) -> Self {
         Self { epoch, topic, visibility, until: now.checked_add(visibility) }
     }
@@ -50,7 +50,7 @@ impl Hold {
 
 /// The jobs that a request concerns.
 #[derive(Debug, Default)]
-pub(super) struct Concern {
+pub(super) struct ConcernedJobs {
     pub(super) reservations: Vec<Reservation>,
     /// Whether they are no longer held when the request is done.
     settles: bool,
@@ -58,7 +58,7 @@ pub(super) struct Concern {
     visibility: Option<Duration>,
 }
 
-impl Concern {
+impl ConcernedJobs {
     pub(super) fn of(request: &JobRequest) -> Self {
         match request {
             JobRequest::Settle(settlements) => {
@@ -92,7 +92,7 @@ impl Concern {
     }
 }
 
-impl Held {
+impl HeldJobs {
     /// Makes an empty set; `visibility` is how long a job is held if its worker does not state it.
     pub(super) fn new(visibility: Duration) -> Self {
         Self { jobs: HashMap::default(), visibility, many: MANY }
@@ -101,7 +101,7 @@ impl Held {
     /// Processes the answer to a request.
     pub(super) fn note(
         &mut self,
-        concern: &Concern,
+        concern: &ConcernedJobs,
         reply: &JobReply,
         now: impl FnOnce() -> Instant,
     ) {
@@ -110,7 +110,8 @@ impl Held {
                 let (now, visibility) = (now(), concern.visibility.unwrap_or(self.visibility));
                 for job in jobs {
                     let Reservation { id, epoch } = job.reservation;
-                    self.jobs.insert(id, Hold::new(epoch, job.topic.clone(), visibility, now));
+                    self.jobs
+                        .insert(id, HeldJobState::new(epoch, job.topic.clone(), visibility, now));
                 }
                 self.forget_late(now);
             }
@@ -131,7 +132,7 @@ impl Held {
                 for (it, topic) in concern.reservations.iter().zip(topics) {
                     match topic {
                         Some(topic) => {
-                            let hold = Hold::new(it.epoch, topic.clone(), visibility, now);
+                            let hold = HeldJobState::new(it.epoch, topic.clone(), visibility, now);
                             self.jobs.insert(it.id, hold);
                         }
                         None => self.let_go(it),
@@ -204,22 +205,22 @@ mod tests {
     #[test]
     fn s10_a_worker_that_settles_nothing_costs_no_more_than_the_jobs_it_holds() {
         let begun = Instant::now();
-        let mut held = Held::new(Duration::from_secs(30));
+        let mut held = HeldJobs::new(Duration::from_secs(30));
         let long = ReserveRequest {
             visibility: Some(Duration::from_secs(3_600)),
             ..ReserveRequest::new("t")
         };
-        let long = Concern::of(&JobRequest::Reserve(long));
+        let long = ConcernedJobs::of(&JobRequest::Reserve(long));
         let touched = Reservation { id: 1, epoch: 1 };
         let touch = JobRequest::Touch { reservations: vec![touched], visibility: None };
-        let touch = Concern::of(&touch);
-        held.note(&Concern::default(), &given(1), || begun);
+        let touch = ConcernedJobs::of(&touch);
+        held.note(&ConcernedJobs::default(), &given(1), || begun);
         held.note(&long, &given(2), || begun);
         for second in 0..3_500_u64 {
             let now = begun + Duration::from_secs(second);
             held.note(&touch, &JobReply::Settled(vec![None]), || now);
             for n in 0..20 {
-                held.note(&Concern::default(), &given(3 + second * 20 + n), || now);
+                held.note(&ConcernedJobs::default(), &given(3 + second * 20 + n), || now);
             }
             // Those of the last 90 s at 20 per second may still be held.
             assert!(held.jobs.len() <= 2 * (91 * 20 + 2) + 20, "{} jobs", held.jobs.len());

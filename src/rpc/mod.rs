@@ -10,10 +10,10 @@ mod held;
 mod http;
 #[cfg(feature = "server")]
 pub(crate) mod json;
+mod keep_alive;
 #[cfg(feature = "server")]
 pub mod link;
 pub(crate) mod proto;
-mod pulse;
 #[cfg(feature = "server")]
 pub(crate) mod server;
 pub(crate) mod socket;

@@ -10,19 +10,19 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 /// A stream of bytes in both directions.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for S {}
 
 /// The transport of a connection: a plain TCP socket, without indirection, or another stream on top of
 /// one.
 pub(crate) enum Socket {
     Tcp(TcpStream),
-    Other(Box<dyn Stream>),
+    Other(Box<dyn ByteStream>),
 }
 
 /// The result of [`Socket::exchange`]: at least one of them is set.
-pub(crate) struct Moved {
+pub(crate) struct TransferProgress {
     /// The number of bytes received; 0 at the end of the stream.
     pub(crate) read: Option<io::Result<usize>>,
     /// The number of bytes sent.
@@ -34,7 +34,11 @@ impl Socket {
     /// sent.
     ///
     /// Cancel: harmless, nothing was moved.
-    pub(crate) async fn exchange(&mut self, received: &mut BytesMut, output: &[u8]) -> Moved {
+    pub(crate) async fn exchange(
+        &mut self,
+        received: &mut BytesMut,
+        output: &[u8],
+    ) -> TransferProgress {
         poll_fn(|cx| {
             let written = match output {
                 [] => Poll::Pending,
@@ -44,7 +48,7 @@ impl Socket {
             if read.is_pending() && written.is_pending() {
                 return Poll::Pending;
             }
-            Poll::Ready(Moved { read: ready(read), written: ready(written) })
+            Poll::Ready(TransferProgress { read: ready(read), written: ready(written) })
         })
         .await
     }

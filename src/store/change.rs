@@ -1,4 +1,4 @@
-//! [`Change`]: what a request changed, as recorded in the journal.
+//! [`StoreChange`]: what a request changed, as recorded in the journal.
 //!
 //! Records hold effects, not requests: a replay, under other limits or by another version, decides
 //! nothing again. `docs/journal.md` has the layout.
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_bytes::Bytes;
 
-use super::{Micros, Once};
+use super::{IdempotentWrite, Micros};
 use crate::fair::ClientId;
 use crate::model::{
     Blob, DeleteReply, GetReply, IdempotencyKey, KeyValue, LeaseId, LeaseReply, RangeReply, Reply,
@@ -22,7 +22,7 @@ pub(super) const STORE_RECORD: [u8; 2] = [1, 1];
 
 /// One thing that a request changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Change {
+pub(crate) enum StoreChange {
     /// A key was set. Revisions and version follow from the state before.
     Put { key: Blob, value: Blob, lease: LeaseId },
     /// A key was deleted.
@@ -36,7 +36,7 @@ pub(crate) enum Change {
     /// The history before this revision was compacted by request.
     Compacted { revision: Revision },
     /// A reply was remembered for its idempotency key.
-    Remembered { once: Once, fingerprint: u64, reply: Reply },
+    Remembered { once: IdempotentWrite, fingerprint: u64, reply: Reply },
     /// A snapshot begins: the history is readable from `oldest` on; the keys that follow, about `keys`
     /// of them, are as of `revision`.
     Began { oldest: Revision, revision: Revision, keys: u64 },
@@ -48,7 +48,7 @@ pub(crate) enum Change {
 
 /// The head of every record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Head {
+pub(super) struct StoreRecordHead {
     /// The store's clock.
     pub(super) time: Micros,
     /// The revision that the changes to keys made; the current one if no key changed.
@@ -58,43 +58,43 @@ pub(super) struct Head {
 }
 
 #[derive(Serialize, Deserialize)]
-enum WireChange<'a> {
+enum StoredChange<'a> {
     Put(#[serde(borrow)] &'a Bytes, &'a Bytes, u64),
     Delete(&'a Bytes),
     LeaseGranted(u64, u64, bool),
     LeaseRenewed(u64, u64),
     LeaseEnded(u64),
     Compacted(u64),
-    Remembered(u128, u64, WireReply<'a>),
+    Remembered(u128, u64, StoredReply<'a>),
     Began(u64, u64, u64),
-    Kept(WireKeyValue<'a>),
+    Kept(StoredKeyValue<'a>),
     LeaseKept(u64, u64, u64, bool),
     /// Like `Remembered`, for a connection without a user; before `RememberedOfUser` existed, also for
     /// a user.
-    RememberedOf(u64, u128, u64, WireReply<'a>),
-    RememberedOfUser(u64, u128, u64, WireReply<'a>),
+    RememberedOf(u64, u128, u64, StoredReply<'a>),
+    RememberedOfUser(u64, u128, u64, StoredReply<'a>),
 }
 
 #[derive(Serialize, Deserialize)]
-enum WireReply<'a> {
-    One(#[serde(borrow)] WireResult<'a>),
-    Txn(u64, bool, Vec<WireResult<'a>>),
+enum StoredReply<'a> {
+    One(#[serde(borrow)] StoredCallResult<'a>),
+    Txn(u64, bool, Vec<StoredCallResult<'a>>),
     LeaseGrant(u64, u64, u64),
     LeaseRevoke(u64, u64),
 }
 
-/// The reply to one operation, alone or in a transaction. Separate from [`WireReply`], so that the
+/// The reply to one operation, alone or in a transaction. Separate from [`StoredReply`], so that the
 /// decoder cannot recurse on a hostile record.
 #[derive(Serialize, Deserialize)]
-enum WireResult<'a> {
-    Set(u64, bool, u64, #[serde(borrow)] Option<WireKeyValue<'a>>),
-    Get(u64, Option<WireKeyValue<'a>>),
-    Range(u64, Vec<WireKeyValue<'a>>, bool, u64),
-    Delete(u64, u64, Vec<WireKeyValue<'a>>),
+enum StoredCallResult<'a> {
+    Set(u64, bool, u64, #[serde(borrow)] Option<StoredKeyValue<'a>>),
+    Get(u64, Option<StoredKeyValue<'a>>),
+    Range(u64, Vec<StoredKeyValue<'a>>, bool, u64),
+    Delete(u64, u64, Vec<StoredKeyValue<'a>>),
 }
 
 #[derive(Serialize, Deserialize)]
-struct WireKeyValue<'a> {
+struct StoredKeyValue<'a> {
     #[serde(borrow)]
     key: &'a Bytes,
     value: &'a Bytes,
@@ -104,35 +104,37 @@ struct WireKeyValue<'a> {
     lease: u64,
 }
 
-impl Change {
+impl StoreChange {
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         let change = match self {
             Self::Put { key, value, lease } => {
-                WireChange::Put(Bytes::new(key), Bytes::new(value), *lease)
+                StoredChange::Put(Bytes::new(key), Bytes::new(value), *lease)
             }
-            Self::Delete { key } => WireChange::Delete(Bytes::new(key)),
+            Self::Delete { key } => StoredChange::Delete(Bytes::new(key)),
             Self::LeaseGranted { id, ttl, private } => {
-                WireChange::LeaseGranted(*id, *ttl, *private)
+                StoredChange::LeaseGranted(*id, *ttl, *private)
             }
-            Self::LeaseRenewed { id, ttl } => WireChange::LeaseRenewed(*id, *ttl),
-            Self::LeaseEnded { id } => WireChange::LeaseEnded(*id),
-            Self::Compacted { revision } => WireChange::Compacted(*revision),
-            Self::Remembered { once: Once { key, client }, fingerprint, reply } => {
-                let Some(reply) = WireReply::of(reply) else { return };
+            Self::LeaseRenewed { id, ttl } => StoredChange::LeaseRenewed(*id, *ttl),
+            Self::LeaseEnded { id } => StoredChange::LeaseEnded(*id),
+            Self::Compacted { revision } => StoredChange::Compacted(*revision),
+            Self::Remembered { once: IdempotentWrite { key, client }, fingerprint, reply } => {
+                let Some(reply) = StoredReply::of(reply) else { return };
                 match client {
-                    ClientId::Process => WireChange::Remembered(*key, *fingerprint, reply),
+                    ClientId::Process => StoredChange::Remembered(*key, *fingerprint, reply),
                     ClientId::Connection(number) => {
-                        WireChange::RememberedOf(*number, *key, *fingerprint, reply)
+                        StoredChange::RememberedOf(*number, *key, *fingerprint, reply)
                     }
                     ClientId::User(user) => {
-                        WireChange::RememberedOfUser(*user, *key, *fingerprint, reply)
+                        StoredChange::RememberedOfUser(*user, *key, *fingerprint, reply)
                     }
                 }
             }
-            Self::Began { oldest, revision, keys } => WireChange::Began(*oldest, *revision, *keys),
-            Self::Kept { kv } => WireChange::Kept(WireKeyValue::of(kv)),
+            Self::Began { oldest, revision, keys } => {
+                StoredChange::Began(*oldest, *revision, *keys)
+            }
+            Self::Kept { kv } => StoredChange::Kept(StoredKeyValue::of(kv)),
             Self::LeaseKept { id, ttl, deadline, private } => {
-                WireChange::LeaseKept(*id, *ttl, *deadline, *private)
+                StoredChange::LeaseKept(*id, *ttl, *deadline, *private)
             }
         };
         record::encode(&change, out);
@@ -140,28 +142,28 @@ impl Change {
 
     /// Decodes the next change and returns it with the bytes that follow it.
     pub(super) fn decode(bytes: &[u8]) -> Result<(Self, &[u8]), String> {
-        let (change, rest) = record::decode::<WireChange<'_>>(bytes)?;
+        let (change, rest) = record::decode::<StoredChange<'_>>(bytes)?;
         let change = match change {
-            WireChange::Put(key, value, lease) => {
+            StoredChange::Put(key, value, lease) => {
                 Self::Put { key: blob(key), value: blob(value), lease }
             }
-            WireChange::Delete(key) => Self::Delete { key: blob(key) },
-            WireChange::LeaseGranted(id, ttl, private) => Self::LeaseGranted { id, ttl, private },
-            WireChange::LeaseRenewed(id, ttl) => Self::LeaseRenewed { id, ttl },
-            WireChange::LeaseEnded(id) => Self::LeaseEnded { id },
-            WireChange::Compacted(revision) => Self::Compacted { revision },
-            WireChange::Remembered(key, fingerprint, reply) => {
+            StoredChange::Delete(key) => Self::Delete { key: blob(key) },
+            StoredChange::LeaseGranted(id, ttl, private) => Self::LeaseGranted { id, ttl, private },
+            StoredChange::LeaseRenewed(id, ttl) => Self::LeaseRenewed { id, ttl },
+            StoredChange::LeaseEnded(id) => Self::LeaseEnded { id },
+            StoredChange::Compacted(revision) => Self::Compacted { revision },
+            StoredChange::Remembered(key, fingerprint, reply) => {
                 remembered(ClientId::Process, key, fingerprint, reply)
             }
-            WireChange::RememberedOf(number, key, fingerprint, reply) => {
+            StoredChange::RememberedOf(number, key, fingerprint, reply) => {
                 remembered(ClientId::Connection(number), key, fingerprint, reply)
             }
-            WireChange::RememberedOfUser(user, key, fingerprint, reply) => {
+            StoredChange::RememberedOfUser(user, key, fingerprint, reply) => {
                 remembered(ClientId::User(user), key, fingerprint, reply)
             }
-            WireChange::Began(oldest, revision, keys) => Self::Began { oldest, revision, keys },
-            WireChange::Kept(kv) => Self::Kept { kv: kv.into() },
-            WireChange::LeaseKept(id, ttl, deadline, private) => {
+            StoredChange::Began(oldest, revision, keys) => Self::Began { oldest, revision, keys },
+            StoredChange::Kept(kv) => Self::Kept { kv: kv.into() },
+            StoredChange::LeaseKept(id, ttl, deadline, private) => {
                 Self::LeaseKept { id, ttl, deadline, private }
             }
         };
@@ -181,16 +183,20 @@ fn remembered(
     client: ClientId,
     key: IdempotencyKey,
     fingerprint: u64,
-    reply: WireReply<'_>,
-) -> Change {
-    Change::Remembered { once: Once { key, client }, fingerprint, reply: reply.into() }
+    reply: StoredReply<'_>,
+) -> StoreChange {
+    StoreChange::Remembered {
+        once: IdempotentWrite { key, client },
+        fingerprint,
+        reply: reply.into(),
+    }
 }
 
 fn blob(bytes: &Bytes) -> Blob {
     Blob::from(&**bytes)
 }
 
-impl<'a> WireKeyValue<'a> {
+impl<'a> StoredKeyValue<'a> {
     fn of(kv: &'a KeyValue) -> Self {
         Self {
             key: Bytes::new(&kv.key),
@@ -203,8 +209,8 @@ impl<'a> WireKeyValue<'a> {
     }
 }
 
-impl From<WireKeyValue<'_>> for Arc<KeyValue> {
-    fn from(wire: WireKeyValue<'_>) -> Self {
+impl From<StoredKeyValue<'_>> for Arc<KeyValue> {
+    fn from(wire: StoredKeyValue<'_>) -> Self {
         Arc::new(KeyValue {
             key: blob(wire.key),
             value: blob(wire.value),
@@ -216,29 +222,29 @@ impl From<WireKeyValue<'_>> for Arc<KeyValue> {
     }
 }
 
-impl<'a> WireReply<'a> {
+impl<'a> StoredReply<'a> {
     /// Returns `None` for a reply that is never remembered.
     fn of(reply: &'a Reply) -> Option<Self> {
         Some(match reply {
             Reply::Txn(txn) => Self::Txn(
                 txn.revision,
                 txn.succeeded,
-                txn.results.iter().filter_map(WireResult::of).collect(),
+                txn.results.iter().filter_map(StoredCallResult::of).collect(),
             ),
             Reply::LeaseGrant(lease) => {
                 Self::LeaseGrant(lease.revision, lease.id, super::lease::micros(lease.ttl))
             }
             Reply::LeaseRevoke(reply) => Self::LeaseRevoke(reply.revision, reply.deleted),
-            reply => Self::One(WireResult::of(reply)?),
+            reply => Self::One(StoredCallResult::of(reply)?),
         })
     }
 }
 
-impl<'a> WireResult<'a> {
+impl<'a> StoredCallResult<'a> {
     /// Returns `None` for a reply that no operation of a transaction has.
     fn of(reply: &'a Reply) -> Option<Self> {
-        let all = |kvs: &'a [Arc<KeyValue>]| kvs.iter().map(|kv| WireKeyValue::of(kv)).collect();
-        let one = |kv: &'a Option<Arc<KeyValue>>| kv.as_deref().map(WireKeyValue::of);
+        let all = |kvs: &'a [Arc<KeyValue>]| kvs.iter().map(|kv| StoredKeyValue::of(kv)).collect();
+        let one = |kv: &'a Option<Arc<KeyValue>>| kv.as_deref().map(StoredKeyValue::of);
         Some(match reply {
             Reply::Set(set) => Self::Set(set.revision, set.changed, set.lease, one(&set.previous)),
             Reply::Get(get) => Self::Get(get.revision, one(&get.kv)),
@@ -251,42 +257,42 @@ impl<'a> WireResult<'a> {
     }
 }
 
-impl From<WireReply<'_>> for Reply {
-    fn from(wire: WireReply<'_>) -> Self {
+impl From<StoredReply<'_>> for Reply {
+    fn from(wire: StoredReply<'_>) -> Self {
         match wire {
-            WireReply::One(result) => result.into(),
-            WireReply::Txn(revision, succeeded, results) => {
+            StoredReply::One(result) => result.into(),
+            StoredReply::Txn(revision, succeeded, results) => {
                 let results = results.into_iter().map(Into::into).collect();
                 Self::Txn(TxnReply { revision, succeeded, results })
             }
-            WireReply::LeaseGrant(revision, id, ttl) => {
+            StoredReply::LeaseGrant(revision, id, ttl) => {
                 let ttl = std::time::Duration::from_micros(ttl);
                 Self::LeaseGrant(LeaseReply { revision, id, ttl })
             }
-            WireReply::LeaseRevoke(revision, deleted) => {
+            StoredReply::LeaseRevoke(revision, deleted) => {
                 Self::LeaseRevoke(DeleteReply { revision, deleted, previous: Vec::new() })
             }
         }
     }
 }
 
-impl From<WireResult<'_>> for Reply {
-    fn from(wire: WireResult<'_>) -> Self {
-        let all = |kvs: Vec<WireKeyValue<'_>>| kvs.into_iter().map(Into::into).collect();
+impl From<StoredCallResult<'_>> for Reply {
+    fn from(wire: StoredCallResult<'_>) -> Self {
+        let all = |kvs: Vec<StoredKeyValue<'_>>| kvs.into_iter().map(Into::into).collect();
         match wire {
-            WireResult::Set(revision, changed, lease, previous) => {
+            StoredCallResult::Set(revision, changed, lease, previous) => {
                 let previous = previous.map(Into::into);
                 Self::Set(SetReply { revision, changed, lease, previous })
             }
-            WireResult::Get(revision, kv) => {
+            StoredCallResult::Get(revision, kv) => {
                 Self::Get(GetReply { revision, kv: kv.map(Into::into) })
             }
-            WireResult::Range(revision, kvs, more, count) => {
+            StoredCallResult::Range(revision, kvs, more, count) => {
                 let kvs: Vec<Arc<KeyValue>> = all(kvs);
                 let next = kvs.last().filter(|_| more).map(|last| last.key.clone());
                 Self::Range(RangeReply { revision, kvs, more, count, next })
             }
-            WireResult::Delete(revision, deleted, previous) => {
+            StoredCallResult::Delete(revision, deleted, previous) => {
                 Self::Delete(DeleteReply { revision, deleted, previous: all(previous) })
             }
         }

@@ -20,7 +20,7 @@ use crate::model::{
 ///
 /// The tags and the order of the fields are part of the journal's format.
 pub(super) fn fingerprint(request: &KvRequest) -> Option<u64> {
-    let mut print = Print(SipHasher24::new());
+    let mut print = FingerprintHasher(SipHasher24::new());
     match request {
         KvRequest::Set(set) => print.tag(1).set(set),
         KvRequest::Delete(delete) => print.tag(2).delete(delete),
@@ -39,15 +39,15 @@ pub(super) fn fingerprint(request: &KvRequest) -> Option<u64> {
 
 /// Returns the client id of a user, which is the same for all connections and after a restart.
 pub(crate) fn client_of_user(user: &str) -> ClientId {
-    let mut print = Print(SipHasher24::new());
+    let mut print = FingerprintHasher(SipHasher24::new());
     print.tag(6).bytes(user.as_bytes());
     // 0 stands for no user.
     ClientId::User(print.0.finish().max(1))
 }
 
-struct Print(SipHasher24);
+struct FingerprintHasher(SipHasher24);
 
-impl Print {
+impl FingerprintHasher {
     fn set(&mut self, set: &SetRequest) {
         let SetRequest { key, value, lease, ttl, only_if_changed, return_previous } = set;
         self.bytes(key).bytes(value).number(*lease);

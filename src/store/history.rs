@@ -1,6 +1,6 @@
 //! [`History`]: every event since the last compaction, in order.
 //!
-//! The events form one queue and are numbered ([`Seq`]); a cursor into the history is such a number.
+//! The events form one queue and are numbered ([`EventSeq`]); a cursor into the history is such a number.
 //! Each event links to the next event of its key; a key's [`Trail`] has its first one.
 
 use std::collections::VecDeque;
@@ -10,7 +10,7 @@ use crate::config::StoreConfig;
 use crate::model::{Event, Revision};
 
 /// Number of an event, from 1; never reused. 0 stands for none.
-pub(crate) type Seq = u64;
+pub(crate) type EventSeq = u64;
 
 /// Approximate bytes of an event in addition to its key and value.
 pub(super) const EVENT_OVERHEAD_BYTES: u64 = 192;
@@ -19,12 +19,12 @@ pub(super) const EVENT_OVERHEAD_BYTES: u64 = 192;
 const MARK_EVERY: u32 = 32;
 
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub(crate) struct HistoryEntry {
     pub(crate) event: Event,
     /// The key's record in the keyspace.
     pub(crate) slot: u32,
     /// The next event of the key; 0 for none.
-    pub(crate) next: Seq,
+    pub(crate) next: EventSeq,
     revision: Revision,
     /// Bytes of all earlier events, compacted or not.
     offset: u64,
@@ -34,28 +34,28 @@ pub(crate) struct Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Trail {
     /// The oldest event in memory; 0 for none.
-    first: Seq,
+    first: EventSeq,
     /// The newest event; 0 for none.
-    last: Seq,
+    last: EventSeq,
     /// Events since the last mark.
     unmarked: u32,
     /// Every [`MARK_EVERY`]th event, so that the history of a key can be searched by bisection. Boxed,
     /// because most keys have no marks and their records should stay small.
     #[expect(clippy::box_collection, reason = "8 bytes where nearly every key has none")]
-    marks: Option<Box<VecDeque<Seq>>>,
+    marks: Option<Box<VecDeque<EventSeq>>>,
 }
 
 #[derive(Debug)]
 pub(crate) struct History {
-    entries: ChunkedQueue<Entry>,
+    entries: ChunkedQueue<HistoryEntry>,
     /// Sequence number of the first entry.
-    base: Seq,
+    base: EventSeq,
     /// The first event that is not compacted.
-    readable: Seq,
+    readable: EventSeq,
     /// The first event that must stay in memory even if compacted, if any.
-    pinned: Option<Seq>,
+    pinned: Option<EventSeq>,
     /// The first event that is not visible yet.
-    visible_end: Seq,
+    visible_end: EventSeq,
     /// Bytes of all events ever pushed.
     pushed: u64,
     oldest: Revision,
@@ -67,7 +67,7 @@ impl Trail {
         self.first == 0
     }
 
-    fn push(&mut self, seq: Seq) {
+    fn push(&mut self, seq: EventSeq) {
         if self.first == 0 {
             self.first = seq;
         }
@@ -80,7 +80,7 @@ impl Trail {
     }
 
     /// Removes the first event; `next` is the one after it.
-    pub(crate) fn pop(&mut self, next: Seq) {
+    pub(crate) fn pop(&mut self, next: EventSeq) {
         let gone = std::mem::replace(&mut self.first, next);
         if next == 0 {
             *self = Self::default();
@@ -111,12 +111,12 @@ impl History {
     }
 
     /// Returns the number of the first event that is not visible, or does not exist, yet.
-    pub(crate) fn end(&self) -> Seq {
+    pub(crate) fn end(&self) -> EventSeq {
         self.visible_end
     }
 
     /// Returns the number of the next event.
-    pub(crate) fn applied_end(&self) -> Seq {
+    pub(crate) fn applied_end(&self) -> EventSeq {
         self.base + self.entries.len() as u64
     }
 
@@ -153,7 +153,7 @@ impl History {
     }
 
     /// Returns the event with this number; `None` if it is compacted or not visible yet.
-    pub(crate) fn get(&self, seq: Seq) -> Option<&Entry> {
+    pub(crate) fn get(&self, seq: EventSeq) -> Option<&HistoryEntry> {
         if seq < self.readable || seq >= self.visible_end {
             return None;
         }
@@ -161,7 +161,7 @@ impl History {
     }
 
     /// Returns whether the event is the last one of its revision.
-    pub(crate) fn ends_revision(&self, seq: Seq) -> bool {
+    pub(crate) fn ends_revision(&self, seq: EventSeq) -> bool {
         match (self.get(seq), self.get(seq + 1)) {
             (Some(this), Some(next)) => this.revision != next.revision,
             _ => true,
@@ -169,7 +169,7 @@ impl History {
     }
 
     /// Returns the first event of `revision` or a later one; [`end`](Self::end) if there is none.
-    pub(crate) fn first_of(&self, revision: Revision) -> Seq {
+    pub(crate) fn first_of(&self, revision: Revision) -> EventSeq {
         let first = self.entries.partition_point(|entry| entry.revision < revision);
         (self.base + first as u64).min(self.visible_end)
     }
@@ -181,8 +181,8 @@ impl History {
 
     /// Returns the first event of a key after a readable `revision`, 0 if there is none, and the number
     /// of steps that the search took.
-    pub(crate) fn first_after(&self, trail: &Trail, revision: Revision) -> (Seq, usize) {
-        let is_later = |seq: Seq| self.revision_of(seq).is_some_and(|at| at > revision);
+    pub(crate) fn first_after(&self, trail: &Trail, revision: Revision) -> (EventSeq, usize) {
+        let is_later = |seq: EventSeq| self.revision_of(seq).is_some_and(|at| at > revision);
         if !is_later(trail.last) {
             return (0, 0);
         }
@@ -207,7 +207,7 @@ impl History {
         trail.push(seq);
         let (revision, offset) = (event.revision(), self.pushed);
         self.pushed += EVENT_OVERHEAD_BYTES + event.kv.bytes() as u64;
-        self.entries.push_back(Entry { event, slot, next: 0, revision, offset });
+        self.entries.push_back(HistoryEntry { event, slot, next: 0, revision, offset });
     }
 
     /// Compacts the history before `revision`; [`pop_compacted`](Self::pop_compacted) frees its memory.
@@ -217,7 +217,7 @@ impl History {
         }
         self.oldest = revision;
         // Each write compacts one revision, usually of one event: a binary search is not worth it.
-        let is_readable = |seq: &Seq| self.revision_of(*seq).is_some_and(|at| at >= revision);
+        let is_readable = |seq: &EventSeq| self.revision_of(*seq).is_some_and(|at| at >= revision);
         let near = [self.readable, self.readable + 1].into_iter().find(is_readable);
         self.readable = near.unwrap_or_else(|| self.first_of(revision));
     }
@@ -234,7 +234,7 @@ impl History {
     }
 
     /// Removes one compacted event; returns `None` if there is none.
-    pub(crate) fn pop_compacted(&mut self) -> Option<Entry> {
+    pub(crate) fn pop_compacted(&mut self) -> Option<HistoryEntry> {
         if !self.has_compacted() {
             return None;
         }
@@ -245,16 +245,17 @@ impl History {
 
     /// Returns whether compacted events are still in memory.
     pub(crate) fn has_compacted(&self) -> bool {
-        self.base < self.readable.min(self.pinned.unwrap_or(Seq::MAX)) && !self.entries.is_empty()
+        self.base < self.readable.min(self.pinned.unwrap_or(EventSeq::MAX))
+            && !self.entries.is_empty()
     }
 
     /// Keeps all events from `seq` on in memory; `None` releases them.
-    pub(super) fn pin(&mut self, seq: Option<Seq>) {
+    pub(super) fn pin(&mut self, seq: Option<EventSeq>) {
         self.pinned = seq;
     }
 
     /// Returns the first event that must stay in memory.
-    pub(super) fn pinned(&self) -> Seq {
+    pub(super) fn pinned(&self) -> EventSeq {
         self.pinned.unwrap_or(self.readable)
     }
 
@@ -269,7 +270,7 @@ impl History {
     }
 
     /// Touches the newest event of a key, to which the next one will be linked.
-    pub(super) fn warm_last(&self, trail: &Trail) -> u8 {
+    pub(super) fn prefetch_last(&self, trail: &Trail) -> u8 {
         self.entry(trail.last).map_or(0, |entry| entry.slot as u8)
     }
 
@@ -281,25 +282,25 @@ impl History {
     }
 
     /// Returns the events that will be compacted first.
-    pub(super) fn oldest_entries(&self) -> impl Iterator<Item = &Entry> {
+    pub(super) fn oldest_entries(&self) -> impl Iterator<Item = &HistoryEntry> {
         self.entries.range_from(0)
     }
 
     /// Returns the event with this number, visible or not, if it is in memory.
-    pub(crate) fn entry(&self, seq: Seq) -> Option<&Entry> {
+    pub(crate) fn entry(&self, seq: EventSeq) -> Option<&HistoryEntry> {
         self.entries.get(usize::try_from(seq.checked_sub(self.base)?).ok()?)
     }
 
-    fn entry_mut(&mut self, seq: Seq) -> Option<&mut Entry> {
+    fn entry_mut(&mut self, seq: EventSeq) -> Option<&mut HistoryEntry> {
         self.entries.get_mut(usize::try_from(seq.checked_sub(self.base)?).ok()?)
     }
 
     /// Returns the bytes of this event and the later ones.
-    fn bytes_from(&self, seq: Seq) -> u64 {
+    fn bytes_from(&self, seq: EventSeq) -> u64 {
         self.entry(seq).map_or(0, |entry| self.pushed - entry.offset)
     }
 
-    fn revision_of(&self, seq: Seq) -> Option<Revision> {
+    fn revision_of(&self, seq: EventSeq) -> Option<Revision> {
         self.entry(seq).map(|entry| entry.revision)
     }
 }

@@ -14,7 +14,7 @@ use crate::model::{IdempotencyKey, KeyValue, Reply};
 
 /// Identifies a write that is executed once, however often it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Once {
+pub(crate) struct IdempotentWrite {
     pub(crate) key: IdempotencyKey,
     /// The sender; the remembered reply counts against its share.
     pub(crate) client: ClientId,
@@ -22,10 +22,10 @@ pub(crate) struct Once {
 
 /// The user (0 if there are no users) and the key. The keys of one user mean nothing to another;
 /// without users, anyone who has the key may resend the write.
-type Name = (u64, IdempotencyKey);
+type UserKey = (u64, IdempotencyKey);
 
-impl Once {
-    fn name(self) -> Name {
+impl IdempotentWrite {
+    fn name(self) -> UserKey {
         match self.client {
             ClientId::User(user) => (user, self.key),
             ClientId::Process | ClientId::Connection(_) => (0, self.key),
@@ -34,13 +34,13 @@ impl Once {
 }
 
 /// When a reply was remembered, and its number among all replies ever remembered.
-pub(super) type Place = (Micros, u64);
+pub(super) type RememberedAt = (Micros, u64);
 
 #[derive(Debug, Default)]
 pub(crate) struct Remembered {
-    replies: HashMap<Name, Kept, RandomState>,
+    replies: HashMap<UserKey, RememberedReply, RandomState>,
     /// In order, oldest first.
-    order: BTreeMap<Place, Name>,
+    order: BTreeMap<RememberedAt, UserKey>,
     shares: HashMap<ClientId, Share, RandomState>,
     counts: Shares<ClientId>,
     sizes: Shares<ClientId>,
@@ -51,8 +51,8 @@ pub(crate) struct Remembered {
 
 /// A remembered reply.
 #[derive(Debug)]
-pub(super) struct Kept {
-    place: Place,
+pub(super) struct RememberedReply {
+    place: RememberedAt,
     pub(super) client: ClientId,
     pub(super) fingerprint: u64,
     pub(super) reply: Reply,
@@ -62,13 +62,17 @@ pub(super) struct Kept {
 /// The replies remembered for one user or connection, oldest first.
 #[derive(Debug, Default)]
 struct Share {
-    order: BTreeSet<Place>,
+    order: BTreeSet<RememberedAt>,
     bytes: usize,
 }
 
 impl Remembered {
     /// Returns the reply remembered for this key.
-    pub(crate) fn recall(&self, once: Once, fingerprint: u64) -> Result<Option<Reply>, StoreError> {
+    pub(crate) fn recall(
+        &self,
+        once: IdempotentWrite,
+        fingerprint: u64,
+    ) -> Result<Option<Reply>, StoreError> {
         match self.replies.get(&once.name()).or_else(|| self.recorded_before(once, fingerprint)) {
             None => Ok(None),
             Some(kept) if kept.fingerprint == fingerprint => Ok(Some(kept.reply.clone())),
@@ -78,7 +82,7 @@ impl Remembered {
 
     /// Finds a reply that an earlier version recorded for a user: it did not distinguish users from
     /// connections, and versions before it recorded no client at all.
-    fn recorded_before(&self, once: Once, fingerprint: u64) -> Option<&Kept> {
+    fn recorded_before(&self, once: IdempotentWrite, fingerprint: u64) -> Option<&RememberedReply> {
         let ClientId::User(user) = once.client else { return None };
         let kept = self.replies.get(&(0, once.key))?;
         let may_be_its_own = match kept.client {
@@ -91,7 +95,13 @@ impl Remembered {
 
     /// Remembers a reply and replaces the one that the key already has, as happens when a record is
     /// replayed over a state that includes it.
-    pub(crate) fn remember(&mut self, now: Micros, once: Once, fingerprint: u64, reply: Reply) {
+    pub(crate) fn remember(
+        &mut self,
+        now: Micros,
+        once: IdempotentWrite,
+        fingerprint: u64,
+        reply: Reply,
+    ) {
         let (name, client) = (once.name(), once.client);
         if let Some(before) = self.replies.get(&name).map(|kept| kept.place) {
             self.remove(before);
@@ -101,16 +111,16 @@ impl Remembered {
         let place = (now, self.last);
         self.bytes += bytes;
         self.order.insert(place, name);
-        self.replies.insert(name, Kept { place, client, fingerprint, reply, bytes });
+        self.replies.insert(name, RememberedReply { place, client, fingerprint, reply, bytes });
         self.change(client, |share| {
             share.order.insert(place);
             share.bytes += bytes;
         });
     }
 
-    fn remove(&mut self, place: Place) {
+    fn remove(&mut self, place: RememberedAt) {
         let kept = self.order.remove(&place).and_then(|name| self.replies.remove(&name));
-        let Some(Kept { client, bytes, .. }) = kept else { return };
+        let Some(RememberedReply { client, bytes, .. }) = kept else { return };
         self.bytes -= bytes;
         self.change(client, |share| {
             share.order.remove(&place);
@@ -138,8 +148,8 @@ impl Remembered {
     /// Returns the replies after a place, oldest first.
     pub(super) fn after(
         &self,
-        place: Place,
-    ) -> impl Iterator<Item = (Place, IdempotencyKey, &Kept)> {
+        place: RememberedAt,
+    ) -> impl Iterator<Item = (RememberedAt, IdempotencyKey, &RememberedReply)> {
         let behind = self.order.range((Bound::Excluded(place), Bound::Unbounded));
         behind.filter_map(|(place, name)| Some((*place, name.1, self.replies.get(name)?)))
     }
@@ -153,13 +163,13 @@ impl Remembered {
     }
 
     /// Returns the oldest reply if it is too old.
-    fn old(&self, now: Micros, config: &StoreConfig) -> Option<Place> {
+    fn old(&self, now: Micros, config: &StoreConfig) -> Option<RememberedAt> {
         let ttl = u64::try_from(config.idempotency_ttl.as_micros()).unwrap_or(u64::MAX);
         let (place, _) = self.order.first_key_value()?;
         (place.0.saturating_add(ttl) <= now).then_some(*place)
     }
 
-    fn surplus(&self, config: &StoreConfig) -> Option<Place> {
+    fn surplus(&self, config: &StoreConfig) -> Option<RememberedAt> {
         let share = if self.order.len() > config.idempotency_keys_max {
             self.counts.most()
         } else if self.bytes > config.idempotency_bytes_max {
@@ -175,11 +185,11 @@ impl Remembered {
 #[cfg(test)]
 impl Remembered {
     /// Returns all replies, oldest first.
-    pub(super) fn all(&self) -> Vec<(Micros, Once, u64, Reply)> {
+    pub(super) fn all(&self) -> Vec<(Micros, IdempotentWrite, u64, Reply)> {
         assert_eq!(self.order.len(), self.replies.len());
         assert_eq!(self.order.len(), self.shares.values().map(|it| it.order.len()).sum::<usize>());
-        let reply = |(place, key, kept): (Place, IdempotencyKey, &Kept)| {
-            let once = Once { key, client: kept.client };
+        let reply = |(place, key, kept): (RememberedAt, IdempotencyKey, &RememberedReply)| {
+            let once = IdempotentWrite { key, client: kept.client };
             (place.0, once, kept.fingerprint, kept.reply.clone())
         };
         self.after((0, 0)).map(reply).collect()
@@ -213,12 +223,12 @@ mod tests {
         Reply::Set(SetReply { revision, changed: true, lease: 0, previous: None })
     }
 
-    fn once_of(key: IdempotencyKey, user: u64) -> Once {
+    fn once_of(key: IdempotencyKey, user: u64) -> IdempotentWrite {
         let client = if user == 0 { ClientId::Process } else { ClientId::User(user) };
-        Once { key, client }
+        IdempotentWrite { key, client }
     }
 
-    fn once(key: IdempotencyKey) -> Once {
+    fn once(key: IdempotencyKey) -> IdempotentWrite {
         once_of(key, 0)
     }
 
@@ -306,7 +316,8 @@ mod tests {
         assert_eq!(remembered.recall(once_of(10, 2), 10), Ok(Some(reply(2))));
         assert_eq!(remembered.recall(once_of(10, 1), 11), Err(StoreError::IdempotencyMismatch));
         // Without users, a key is valid on every connection.
-        let over = |connection| Once { key: 20, client: ClientId::Connection(connection) };
+        let over =
+            |connection| IdempotentWrite { key: 20, client: ClientId::Connection(connection) };
         remembered.remember(3, over(5), 20, reply(3));
         assert_eq!(remembered.recall(over(6), 20), Ok(Some(reply(3))));
     }
@@ -314,7 +325,7 @@ mod tests {
     #[test]
     fn s9_what_earlier_versions_recorded_of_a_user_is_recalled_for_it() {
         let mut remembered = Remembered::default();
-        let recorded = Once { key: 10, client: ClientId::Connection(1) };
+        let recorded = IdempotentWrite { key: 10, client: ClientId::Connection(1) };
         remembered.remember(1, recorded, 10, reply(1));
         assert_eq!(remembered.recall(once_of(10, 1), 10), Ok(Some(reply(1))));
         assert_eq!(remembered.recall(once_of(10, 2), 10), Ok(None));

@@ -1,8 +1,8 @@
-//! The part of [`State`] that serves a journal: it reports the changes of each request, makes only
+//! The part of [`StoreState`] that serves a journal: it reports the changes of each request, makes only
 //! durable ones visible, and restores the state from records.
 
-use super::change::{Change, Head, STORE_RECORD};
-use super::{Micros, State};
+use super::change::{STORE_RECORD, StoreChange, StoreRecordHead};
+use super::{Micros, StoreState};
 use crate::model::{
     Blob, Event, EventKind, KeyRange, KeyValue, KvRequest, RangeRequest, Reply, Revision, TxnOp,
 };
@@ -29,14 +29,14 @@ pub(super) struct Encoded {
 }
 
 impl Encoded {
-    pub(super) fn add(&mut self, change: &Change) {
+    pub(super) fn add(&mut self, change: &StoreChange) {
         self.changes += 1;
         self.of_lease |= change.is_of_lease();
         change.encode(&mut self.bytes);
     }
 }
 
-impl State {
+impl StoreState {
     /// Returns whether changes are recorded and become visible only when [`settle`](Self::settle)
     /// reports them durable. Otherwise, they are visible at once.
     pub(crate) fn is_journaled(&self) -> bool {
@@ -76,7 +76,7 @@ impl State {
         self.settled < self.records
     }
 
-    pub(super) fn note(&mut self, change: impl FnOnce() -> Change) {
+    pub(super) fn note(&mut self, change: impl FnOnce() -> StoreChange) {
         if self.journaled {
             self.changes.push(change());
         }
@@ -88,12 +88,12 @@ impl State {
             return false;
         }
         self.records += 1;
-        if self.encoded.of_lease || self.changes.iter().any(Change::is_of_lease) {
+        if self.encoded.of_lease || self.changes.iter().any(StoreChange::is_of_lease) {
             self.leases_changed = self.records;
         }
         out.extend_from_slice(&STORE_RECORD);
         let changes = self.encoded.changes + self.changes.len() as u32;
-        record::encode(&Head { time: now, revision: self.revision, changes }, out);
+        record::encode(&StoreRecordHead { time: now, revision: self.revision, changes }, out);
         if self.encoded.changes > 0 {
             out.extend_from_slice(&std::mem::take(&mut self.encoded).bytes);
         }
@@ -193,14 +193,16 @@ impl State {
         let Some(rest) = payload.strip_prefix(&STORE_RECORD) else {
             return Err("not a record of the store, or a record of another version".to_owned());
         };
-        let (head, mut rest) = record::decode::<Head>(rest)?;
+        let (head, mut rest) = record::decode::<StoreRecordHead>(rest)?;
         let mut events = Vec::new();
         for _ in 0..head.changes {
-            let (change, after) = Change::decode(rest)?;
+            let (change, after) = StoreChange::decode(rest)?;
             rest = after;
             match change {
-                Change::Put { .. } | Change::Delete { .. } => events.push(change),
-                Change::Began { .. } | Change::Kept { .. } | Change::LeaseKept { .. } => {
+                StoreChange::Put { .. } | StoreChange::Delete { .. } => events.push(change),
+                StoreChange::Began { .. }
+                | StoreChange::Kept { .. }
+                | StoreChange::LeaseKept { .. } => {
                     self.replay_kept(change)?;
                 }
                 _ => self.replay_change(head.time, change),
@@ -219,28 +221,32 @@ impl State {
         Ok(())
     }
 
-    fn replay_change(&mut self, time: Micros, change: Change) {
+    fn replay_change(&mut self, time: Micros, change: StoreChange) {
         match change {
-            Change::LeaseGranted { id, ttl, private } => {
+            StoreChange::LeaseGranted { id, ttl, private } => {
                 self.leases.remove(id);
                 self.leases.insert(id, time, ttl, private);
             }
-            Change::LeaseRenewed { id, ttl } => self.leases.renew(id, time, ttl),
-            Change::LeaseEnded { id } => {
+            StoreChange::LeaseRenewed { id, ttl } => self.leases.renew(id, time, ttl),
+            StoreChange::LeaseEnded { id } => {
                 self.leases.remove(id);
             }
-            Change::Compacted { revision } => self.history.compact(revision.min(self.revision)),
-            Change::Remembered { once, fingerprint, reply } => {
+            StoreChange::Compacted { revision } => {
+                self.history.compact(revision.min(self.revision))
+            }
+            StoreChange::Remembered { once, fingerprint, reply } => {
                 self.remembered.remember(time, once, fingerprint, reply);
                 self.remembered.forget(time, &self.config);
             }
             // Handled by `replay`.
-            Change::Put { .. } | Change::Delete { .. } => {}
-            Change::Began { .. } | Change::Kept { .. } | Change::LeaseKept { .. } => {}
+            StoreChange::Put { .. } | StoreChange::Delete { .. } => {}
+            StoreChange::Began { .. }
+            | StoreChange::Kept { .. }
+            | StoreChange::LeaseKept { .. } => {}
         }
     }
 
-    fn replay_events(&mut self, events: Vec<Change>) {
+    fn replay_events(&mut self, events: Vec<StoreChange>) {
         if events.is_empty() {
             return;
         }
@@ -248,12 +254,12 @@ impl State {
         let _ = self.write(|state, revision| {
             for event in events {
                 match event {
-                    Change::Put { key, value, lease } => {
+                    StoreChange::Put { key, value, lease } => {
                         state.replay_put(revision, &key, value, lease);
                     }
-                    Change::Delete { key } => {
+                    StoreChange::Delete { key } => {
                         if let Some(slot) = state.keys.find(&key) {
-                            state.bury(revision, slot);
+                            state.tombstone(revision, slot);
                         }
                     }
                     _ => {}
@@ -281,10 +287,12 @@ impl State {
 }
 
 /// Returns the change that an event made.
-pub(super) fn change_of(event: &Event) -> Change {
+pub(super) fn change_of(event: &Event) -> StoreChange {
     let KeyValue { key, value, lease, .. } = &*event.kv;
     match event.kind() {
-        EventKind::Put => Change::Put { key: key.clone(), value: value.clone(), lease: *lease },
-        EventKind::Delete => Change::Delete { key: key.clone() },
+        EventKind::Put => {
+            StoreChange::Put { key: key.clone(), value: value.clone(), lease: *lease }
+        }
+        EventKind::Delete => StoreChange::Delete { key: key.clone() },
     }
 }

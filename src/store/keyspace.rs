@@ -10,12 +10,12 @@ use hashbrown::HashTable;
 use slab::Slab;
 
 use super::history::Trail;
-use super::order::{Bounds, Found, Order};
+use super::order::{FoundKey, KeyBounds, KeyOrder};
 use crate::model::{Blob, KeyRange, KeyValue, Revision};
 
 /// The record of one key.
 #[derive(Debug)]
-pub(crate) struct Record {
+pub(crate) struct KeyRecord {
     pub(crate) key: Blob,
     /// The current version; `None` for a key that only the history contains.
     pub(crate) current: Option<Arc<KeyValue>>,
@@ -25,11 +25,11 @@ pub(crate) struct Record {
 
 #[derive(Debug, Default)]
 pub(crate) struct Keyspace {
-    records: Slab<Record>,
+    records: Slab<KeyRecord>,
     index: HashTable<u32>,
     hasher: RandomState,
-    live: Order,
-    dead: Order,
+    live: KeyOrder,
+    dead: KeyOrder,
     bytes: u64,
     /// The ordered indexes are left out and will be built in one go.
     unordered: bool,
@@ -48,7 +48,7 @@ impl Keyspace {
         let of = |live: bool| {
             let records = self.records.iter().filter(|(_, it)| it.current.is_some() == live);
             let keys = records.map(|(slot, it)| (it.key.clone(), slot as u32, changed(&it.trail)));
-            Order::build(keys.collect())
+            KeyOrder::build(keys.collect())
         };
         (self.live, self.dead) = (of(true), of(false));
     }
@@ -103,11 +103,11 @@ impl Keyspace {
         self.index.find(self.hasher.hash_one(key), |_| true).copied()
     }
 
-    pub(crate) fn record(&self, slot: u32) -> Option<&Record> {
+    pub(crate) fn record(&self, slot: u32) -> Option<&KeyRecord> {
         self.records.get(slot as usize)
     }
 
-    pub(crate) fn record_mut(&mut self, slot: u32) -> Option<&mut Record> {
+    pub(crate) fn record_mut(&mut self, slot: u32) -> Option<&mut KeyRecord> {
         self.records.get_mut(slot as usize)
     }
 
@@ -118,7 +118,7 @@ impl Keyspace {
 
     /// Adds a record for `key`, which must have none; [`put`](Self::put) sets its first version.
     pub(crate) fn insert(&mut self, key: &Blob) -> u32 {
-        let record = Record { key: key.clone(), current: None, trail: Trail::default() };
+        let record = KeyRecord { key: key.clone(), current: None, trail: Trail::default() };
         let slot = self.records.insert(record) as u32;
         let (records, hasher) = (&self.records, &self.hasher);
         let rehash = |slot: &u32| {
@@ -180,12 +180,15 @@ impl Keyspace {
     }
 
     /// Returns the existing keys within `bounds`, ascending.
-    pub(super) fn live_within(&self, bounds: Bounds) -> impl DoubleEndedIterator<Item = Found<'_>> {
+    pub(super) fn live_within(
+        &self,
+        bounds: KeyBounds,
+    ) -> impl DoubleEndedIterator<Item = FoundKey<'_>> {
         self.live.within(bounds)
     }
 
     /// Counts the existing keys within `bounds`; also returns the number of steps taken.
-    pub(super) fn count_live(&self, bounds: &Bounds) -> (u64, usize) {
+    pub(super) fn count_live(&self, bounds: &KeyBounds) -> (u64, usize) {
         self.live.count(bounds)
     }
 
@@ -193,10 +196,10 @@ impl Keyspace {
     /// exist now and those deleted since.
     pub(super) fn all_since<'a>(
         &'a self,
-        bounds: &'a Bounds,
+        bounds: &'a KeyBounds,
         revision: Revision,
         descending: bool,
-    ) -> impl Iterator<Item = Found<'a>> {
+    ) -> impl Iterator<Item = FoundKey<'a>> {
         let mut live = self.live.within(bounds.clone());
         let mut dead = self.dead.changed_within(bounds, revision, descending);
         let mut step = move |from_dead: bool| match (from_dead, descending) {

@@ -6,10 +6,10 @@
 use std::sync::Arc;
 use std::vec;
 
-use super::idempotency::Once;
+use super::idempotency::IdempotentWrite;
 use super::lease_keys::LeaseKeys;
-use super::read::PageRoom;
-use super::{Micros, Seq, State, StoreError};
+use super::read::PageCapacity;
+use super::{EventSeq, Micros, StoreError, StoreState};
 use crate::model::{
     DeleteReply, DeleteRequest, KeyRange, KeyValue, Reply, Revision, TxnOp, TxnReply,
 };
@@ -23,8 +23,8 @@ pub(super) struct LargeWrite {
     now: Micros,
     revision: Revision,
     /// The number of its first event.
-    first: Seq,
-    once: Option<(Once, u64)>,
+    first: EventSeq,
+    once: Option<(IdempotentWrite, u64)>,
     rest: WriteRest,
 }
 
@@ -56,7 +56,7 @@ pub(super) struct Ops {
     ops: vec::IntoIter<TxnOp>,
     deleting: Option<Deleting>,
     results: Vec<Reply>,
-    room: PageRoom,
+    room: PageCapacity,
 }
 
 impl Deleting {
@@ -71,7 +71,7 @@ impl Deleting {
 }
 
 impl Ops {
-    pub(super) fn new(succeeded: bool, ops: Vec<TxnOp>, room: PageRoom) -> Self {
+    pub(super) fn new(succeeded: bool, ops: Vec<TxnOp>, room: PageCapacity) -> Self {
         let results = Vec::with_capacity(ops.len());
         Self { succeeded, ops: ops.into_iter(), deleting: None, results, room }
     }
@@ -83,7 +83,7 @@ impl Ops {
     }
 }
 
-impl State {
+impl StoreState {
     /// Returns whether a large write is in progress.
     pub(crate) fn is_open(&self) -> bool {
         self.open.is_some()
@@ -95,7 +95,12 @@ impl State {
     }
 
     /// Begins a write that was checked.
-    pub(super) fn open(&mut self, now: Micros, once: Option<(Once, u64)>, rest: WriteRest) {
+    pub(super) fn open(
+        &mut self,
+        now: Micros,
+        once: Option<(IdempotentWrite, u64)>,
+        rest: WriteRest,
+    ) {
         let revision = self.revision + 1;
         let first = self.history.applied_end();
         self.open = Some(Box::new(LargeWrite { now, revision, first, once, rest }));

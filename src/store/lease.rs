@@ -1,16 +1,16 @@
-//! [`Leases`]: the keys of each lease and the time at which they end; and the requests of [`State`]
+//! [`Leases`]: the keys of each lease and the time at which they end; and the requests of [`StoreState`]
 //! about leases.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::time::Duration;
 
-use super::change::Change;
-use super::idempotency::Once;
+use super::capacity::WriteCost;
+use super::change::StoreChange;
+use super::idempotency::IdempotentWrite;
 use super::large::WriteRest;
 use super::lease_keys::LeaseKeys;
-use super::room::Demand;
-use super::{Micros, State, Steps, StoreError};
+use super::{Micros, StepBudget, StoreError, StoreState};
 use crate::config::record::DELETE_BYTES;
 use crate::fair::{ClientId, Excess, FairShares, sharer};
 use crate::model::{
@@ -44,12 +44,12 @@ pub(crate) struct Leases {
     next: LeaseId,
     /// The number of bindings of keys to leases so far.
     bound: u64,
-    frozen: Option<Frozen>,
+    frozen: Option<FrozenLeases>,
 }
 
 /// A lease in a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Kept {
+pub(super) struct LeaseSnapshot {
     pub(super) ttl: Micros,
     pub(super) deadline: Micros,
     pub(super) private: bool,
@@ -57,17 +57,17 @@ pub(super) struct Kept {
 
 /// The leases as they were at one moment, read in order of their ids.
 #[derive(Debug, Default)]
-struct Frozen {
+struct FrozenLeases {
     /// The last id that was read.
     told: LeaseId,
     /// The previous state of leases that changed before they were read; `None` for a lease that did not
     /// exist.
-    before: BTreeMap<LeaseId, Option<Kept>>,
+    before: BTreeMap<LeaseId, Option<LeaseSnapshot>>,
 }
 
 impl Lease {
-    fn kept(&self) -> Kept {
-        Kept { ttl: self.ttl, deadline: self.deadline, private: self.private }
+    fn kept(&self) -> LeaseSnapshot {
+        LeaseSnapshot { ttl: self.ttl, deadline: self.deadline, private: self.private }
     }
 }
 
@@ -129,7 +129,7 @@ impl Leases {
     }
 
     /// Checks that the current client may make `more` leases, of `max` in all.
-    pub(super) fn check_room(&self, more: usize, max: usize) -> Result<(), Excess> {
+    pub(super) fn check_capacity(&self, more: usize, max: usize) -> Result<(), Excess> {
         self.shares.check(sharer(self.client), more as u64, max as u64)
     }
 
@@ -154,7 +154,7 @@ impl Leases {
 
     /// Freezes the state of all leases for [`tell`](Self::tell), whatever changes from now on.
     pub(super) fn freeze(&mut self) {
-        self.frozen = Some(Frozen::default());
+        self.frozen = Some(FrozenLeases::default());
     }
 
     pub(super) fn thaw(&mut self) {
@@ -172,7 +172,7 @@ impl Leases {
     }
 
     /// Returns the next leases as they were when frozen; empty when there are no more.
-    pub(super) fn tell(&mut self, slice: usize) -> Vec<(LeaseId, Kept)> {
+    pub(super) fn tell(&mut self, slice: usize) -> Vec<(LeaseId, LeaseSnapshot)> {
         let Some(frozen) = &mut self.frozen else { return Vec::new() };
         let rest = (Bound::Excluded(frozen.told), Bound::Unbounded);
         let mut now = self.leases.range(rest).peekable();
@@ -226,7 +226,7 @@ impl Leases {
 }
 
 /// Requests about leases.
-impl State {
+impl StoreState {
     /// Sets the owner of the leases that the next requests create; during a large write, the write's
     /// client stays the owner.
     pub(crate) fn set_client(&mut self, client: ClientId) {
@@ -286,13 +286,13 @@ impl State {
             Some(ttl) if self.is_private(old) => {
                 let (id, ttl) = (old, micros(ttl));
                 self.leases.renew(id, now, ttl);
-                self.note(|| Change::LeaseRenewed { id, ttl });
+                self.note(|| StoreChange::LeaseRenewed { id, ttl });
                 old
             }
             Some(ttl) => {
                 let (id, ttl) = (self.leases.pick_id(), micros(ttl));
                 self.leases.insert(id, now, ttl, true);
-                self.note(|| Change::LeaseGranted { id, ttl, private: true });
+                self.note(|| StoreChange::LeaseGranted { id, ttl, private: true });
                 id
             }
         };
@@ -322,7 +322,7 @@ impl State {
         lease.end_bytes -= DELETE_BYTES + record.key.len();
         if lease.private && lease.keys.len() == 0 {
             self.leases.remove(id);
-            self.note(|| Change::LeaseEnded { id });
+            self.note(|| StoreChange::LeaseEnded { id });
         }
     }
 
@@ -335,11 +335,11 @@ impl State {
         if self.leases.get(request.id).is_some() {
             return Err(StoreError::LeaseExists(request.id));
         }
-        self.check_room(&Demand { leases: 1, ..Demand::default() })?;
+        self.check_capacity(&WriteCost { leases: 1, ..WriteCost::default() })?;
         let id = if request.id == 0 { self.leases.pick_id() } else { request.id };
         let ttl = micros(request.ttl);
         self.leases.insert(id, now, ttl, false);
-        self.note(|| Change::LeaseGranted { id, ttl, private: false });
+        self.note(|| StoreChange::LeaseGranted { id, ttl, private: false });
         Ok(LeaseReply { revision: self.revision, id, ttl: request.ttl })
     }
 
@@ -350,7 +350,7 @@ impl State {
     ) -> Result<LeaseReply, StoreError> {
         let ttl = self.lease(id)?.ttl;
         self.leases.renew(id, now, ttl);
-        self.note(|| Change::LeaseRenewed { id, ttl });
+        self.note(|| StoreChange::LeaseRenewed { id, ttl });
         Ok(LeaseReply { revision: self.revision, id, ttl: Duration::from_micros(ttl) })
     }
 
@@ -358,7 +358,7 @@ impl State {
     pub(super) fn lease_revoke(
         &mut self,
         now: Micros,
-        once: Option<(Once, u64)>,
+        once: Option<(IdempotentWrite, u64)>,
         id: LeaseId,
     ) -> Result<Option<Reply>, StoreError> {
         self.lease(id)?;
@@ -372,7 +372,7 @@ impl State {
         &self,
         now: Micros,
         id: LeaseId,
-        steps: &mut Steps,
+        steps: &mut StepBudget,
     ) -> Result<LeaseTimeToLiveReply, StoreError> {
         let lease = self.lease(id)?;
         let keys = self.lease_keys_page(id, &Blob::default(), 0, steps)?.keys;
@@ -391,11 +391,11 @@ impl State {
         id: LeaseId,
         after: &Blob,
         limit: usize,
-        steps: &mut Steps,
+        steps: &mut StepBudget,
     ) -> Result<LeaseKeysReply, StoreError> {
         let limit = self.page_limit(limit)?;
         let lease = self.lease(id)?;
-        let (mut keys, mut room, mut more) = (Vec::new(), self.page_room(), false);
+        let (mut keys, mut room, mut more) = (Vec::new(), self.page_capacity(), false);
         for slot in lease.keys.after(after, &self.keys) {
             let Some(record) = self.keys.record(slot) else { continue };
             more = keys.len() == limit || !room.fits(record.key.len());
@@ -452,9 +452,14 @@ impl State {
 
     /// Deletes the lease and its keys in one revision. Returns the number of keys, or `None` if the
     /// write is large and has only begun.
-    fn end_lease(&mut self, now: Micros, once: Option<(Once, u64)>, id: LeaseId) -> Option<usize> {
+    fn end_lease(
+        &mut self,
+        now: Micros,
+        once: Option<(IdempotentWrite, u64)>,
+        id: LeaseId,
+    ) -> Option<usize> {
         let Some(lease) = self.leases.remove(id) else { return Some(0) };
-        self.note(|| Change::LeaseEnded { id });
+        self.note(|| StoreChange::LeaseEnded { id });
         if self.is_long(lease.keys.len()) {
             self.open(now, once, WriteRest::Lease { keys: lease.keys, deleted: 0 });
             return None;

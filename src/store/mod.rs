@@ -1,6 +1,6 @@
 //! The key-value store: a pure state machine of keys, history, leases and idempotency keys.
 //!
-//! [`State`] applies requests; [`History`] holds the events of past revisions. Time is an argument,
+//! [`StoreState`] applies requests; [`History`] holds the events of past revisions. Time is an argument,
 //! and events are read from the history. Nothing here uses actix, tokio, a clock or I/O.
 //!
 //! # Design
@@ -12,15 +12,15 @@
 //!   so that a range at the current revision never steps over tombstones. Both are counted in
 //!   chunks (`order`): a count adds up chunks, and a range of the past skips chunks whose keys
 //!   were all deleted before.
-//! - A request takes what it examines off its `Steps` (`steps`), one budget for all its
+//! - A request takes what it examines off its `StepBudget` (`step_budget`), one budget for all its
 //!   operations. State and hub add up the steps of all requests, so that tests judge cost without
 //!   a clock.
 //! - `History` is one queue of events, which grows and shrinks by chunks (`chunked_queue`); a cursor is a sequence number. Each event links to the
 //!   next event of its key, so a watch of one key never scans. A key's `Trail` has a mark every
 //!   32 events, so its state at any revision is found in logarithmic time. An event holds the
 //!   version before it, so compaction never has to keep a version.
-//! - `warm` looks up the keys of one batch side by side, because each look-up alone is a chain of
-//!   cache misses. `spare` keeps a few recently freed versions for sets to reuse.
+//! - `prefetch` looks up the keys of one batch side by side, because each look-up alone is a chain of
+//!   cache misses. `version_pool` keeps a few recently freed versions for sets to reuse.
 //! - A write of more than `store.slice_max` events is applied in slices (`large`). Its events are
 //!   applied and not visible, as those that wait for the journal are, until the last one is there.
 //! - Anything that could take long is sliced (`store.slice_max`): mass expiry, freeing compacted
@@ -31,6 +31,7 @@
 //!   pointers in the history were replaced by marked trails when a profile showed a quarter of
 //!   each set spent on placing them.
 
+mod capacity;
 mod change;
 mod chunked_queue;
 mod error;
@@ -43,29 +44,28 @@ mod large;
 mod lease;
 mod lease_keys;
 mod order;
+mod prefetch;
 mod read;
-mod room;
 mod shares;
 mod snapshot;
-mod spare;
 mod state;
-mod steps;
+mod step_budget;
 mod txn;
-mod warm;
+mod version_pool;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub(crate) use error::StoreError;
 pub(crate) use fingerprint::client_of_user;
-pub(crate) use history::{Entry, Seq};
-pub(crate) use idempotency::Once;
+pub(crate) use history::{EventSeq, HistoryEntry};
+pub(crate) use idempotency::IdempotentWrite;
 pub(crate) use journaled::Mark;
-pub(crate) use read::PageRoom;
+pub(crate) use read::PageCapacity;
 pub(crate) use shares::Shares;
-pub(crate) use snapshot::Snapshot;
-pub(crate) use state::State;
-pub(crate) use steps::Steps;
+pub(crate) use snapshot::StoreSnapshot;
+pub(crate) use state::StoreState;
+pub(crate) use step_budget::StepBudget;
 
 /// Microseconds since the service started.
 pub(crate) type Micros = u64;

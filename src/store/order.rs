@@ -1,4 +1,4 @@
-//! [`Order`]: keys in order, counted in chunks.
+//! [`KeyOrder`]: keys in order, counted in chunks.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Range;
@@ -16,14 +16,14 @@ const CHUNK_MIN: usize = CHUNK_MAX / 4;
 /// The number of chunks that can be skipped at the cost of one step: each is an entry of a small map.
 const CHUNKS_PER_STEP: usize = 16;
 
-pub(crate) type Bounds = (Bound<Blob>, Bound<Blob>);
+pub(crate) type KeyBounds = (Bound<Blob>, Bound<Blob>);
 
 /// Keys in order, each with the slot of its record.
 ///
 /// Counting a range, and skipping the keys of a range that have not changed recently, costs a step per
 /// chunk instead of a step per key.
 #[derive(Debug, Default)]
-pub(super) struct Order {
+pub(super) struct KeyOrder {
     keys: BTreeMap<Blob, u32>,
     /// The chunks by their lower bounds, inclusive; the first one begins with the empty key.
     chunks: BTreeMap<Blob, Chunk>,
@@ -38,14 +38,14 @@ struct Chunk {
 
 /// The next key of a walk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Found<'a> {
+pub(super) struct FoundKey<'a> {
     pub(super) key: &'a Blob,
     pub(super) slot: u32,
     /// The steps taken to find it.
     pub(super) steps: usize,
 }
 
-impl Order {
+impl KeyOrder {
     /// Builds the order of `keys`, each with its slot and the revision of its last change.
     pub(super) fn build(mut keys: Vec<(Blob, u32, Revision)>) -> Self {
         keys.sort_unstable();
@@ -115,12 +115,15 @@ impl Order {
     }
 
     /// Returns the keys within `bounds`, ascending.
-    pub(super) fn within(&self, bounds: Bounds) -> impl DoubleEndedIterator<Item = Found<'_>> {
-        self.keys.range(bounds).map(|(key, slot)| Found { key, slot: *slot, steps: 1 })
+    pub(super) fn within(
+        &self,
+        bounds: KeyBounds,
+    ) -> impl DoubleEndedIterator<Item = FoundKey<'_>> {
+        self.keys.range(bounds).map(|(key, slot)| FoundKey { key, slot: *slot, steps: 1 })
     }
 
     /// Counts the keys within `bounds`; also returns the number of steps taken.
-    pub(super) fn count(&self, bounds: &Bounds) -> (u64, usize) {
+    pub(super) fn count(&self, bounds: &KeyBounds) -> (u64, usize) {
         let (mut count, mut walked, mut whole) = (0, 0, 0);
         let mut parts = self.parts(bounds);
         while let Some(part) = parts.next(false) {
@@ -139,10 +142,10 @@ impl Order {
     /// Returns the keys within `bounds` from chunks in which a key changed after `revision`.
     pub(super) fn changed_within<'a>(
         &'a self,
-        bounds: &'a Bounds,
+        bounds: &'a KeyBounds,
         revision: Revision,
         descending: bool,
-    ) -> impl Iterator<Item = Found<'a>> {
+    ) -> impl Iterator<Item = FoundKey<'a>> {
         let mut parts = self.parts(bounds);
         let mut skipped = 0;
         let changed = std::iter::from_fn(move || {
@@ -160,47 +163,47 @@ impl Order {
             std::iter::from_fn(move || {
                 let (key, slot) = if descending { keys.next_back() } else { keys.next() }?;
                 let steps = 1 + std::mem::take(&mut extra);
-                Some(Found { key, slot: *slot, steps })
+                Some(FoundKey { key, slot: *slot, steps })
             })
         })
     }
 
     /// Returns the chunks that `bounds` touch.
-    fn parts<'a>(&'a self, bounds: &'a Bounds) -> Parts<'a> {
+    fn parts<'a>(&'a self, bounds: &'a KeyBounds) -> ChunkParts<'a> {
         let (Bound::Included(start) | Bound::Excluded(start)) = &bounds.0 else {
-            return Parts::new(self.chunks.range::<[u8], _>(as_slices(bounds)), bounds);
+            return ChunkParts::new(self.chunks.range::<[u8], _>(as_slices(bounds)), bounds);
         };
         let up_to = (Bound::Unbounded, Bound::Included(&**start));
         let first = self.chunks.range::<[u8], _>(up_to).next_back().map(|(start, _)| &**start);
         let from = (Bound::Included(first.unwrap_or_default()), as_slice(&bounds.1));
-        Parts::new(self.chunks.range::<[u8], _>(from), bounds)
+        ChunkParts::new(self.chunks.range::<[u8], _>(from), bounds)
     }
 }
 
 /// The chunks that some bounds touch, taken from either end.
-struct Parts<'a> {
+struct ChunkParts<'a> {
     rest: Range<'a, Blob, Chunk>,
     /// The next chunk from the front, taken ahead.
     front: Option<(&'a Blob, &'a Chunk)>,
     /// The end of the last remaining chunk; `None` at the end of all keys.
     end: Option<&'a Blob>,
-    bounds: &'a Bounds,
+    bounds: &'a KeyBounds,
 }
 
 /// The part of a chunk that lies within some bounds.
 #[derive(Clone, Copy)]
-struct Part<'a> {
+struct ChunkPart<'a> {
     chunk: Chunk,
     is_whole: bool,
     bounds: (Bound<&'a [u8]>, Bound<&'a [u8]>),
 }
 
-impl<'a> Parts<'a> {
-    fn new(mut rest: Range<'a, Blob, Chunk>, bounds: &'a Bounds) -> Self {
+impl<'a> ChunkParts<'a> {
+    fn new(mut rest: Range<'a, Blob, Chunk>, bounds: &'a KeyBounds) -> Self {
         Self { front: rest.next(), rest, end: None, bounds }
     }
 
-    fn next(&mut self, descending: bool) -> Option<Part<'a>> {
+    fn next(&mut self, descending: bool) -> Option<ChunkPart<'a>> {
         if descending {
             let (start, chunk) = self.rest.next_back().or_else(|| self.front.take())?;
             let end = self.end.replace(start);
@@ -212,7 +215,7 @@ impl<'a> Parts<'a> {
         Some(self.part(start, end, *chunk))
     }
 
-    fn part(&self, start: &'a Blob, end: Option<&'a Blob>, chunk: Chunk) -> Part<'a> {
+    fn part(&self, start: &'a Blob, end: Option<&'a Blob>, chunk: Chunk) -> ChunkPart<'a> {
         let (from, to) = as_slices(self.bounds);
         let (from_start, from) = match from {
             Bound::Included(from) if **start < *from => (false, Bound::Included(from)),
@@ -227,7 +230,7 @@ impl<'a> Parts<'a> {
             (Bound::Unbounded, Some(end)) => (true, Bound::Excluded(&**end)),
             (to, _) => (false, to),
         };
-        Part { chunk, is_whole: from_start && to_end, bounds: (from, to) }
+        ChunkPart { chunk, is_whole: from_start && to_end, bounds: (from, to) }
     }
 }
 
@@ -239,7 +242,7 @@ fn as_slice(bound: &Bound<Blob>) -> Bound<&[u8]> {
     }
 }
 
-fn as_slices(bounds: &Bounds) -> (Bound<&[u8]>, Bound<&[u8]>) {
+fn as_slices(bounds: &KeyBounds) -> (Bound<&[u8]>, Bound<&[u8]>) {
     (as_slice(&bounds.0), as_slice(&bounds.1))
 }
 
@@ -287,7 +290,7 @@ mod tests {
         ]
     }
 
-    fn are_ordered((from, to): &Bounds) -> bool {
+    fn are_ordered((from, to): &KeyBounds) -> bool {
         match (from, to) {
             (Bound::Included(from), Bound::Included(to)) => from <= to,
             (
@@ -298,7 +301,7 @@ mod tests {
         }
     }
 
-    fn run(order: &mut Order, model: &mut BTreeMap<Blob, (u32, Revision)>, step: Step) {
+    fn run(order: &mut KeyOrder, model: &mut BTreeMap<Blob, (u32, Revision)>, step: Step) {
         match step {
             Step::Insert { from, keys, stride, revision } => {
                 for number in (from..).step_by(stride as usize).take(keys as usize) {
@@ -318,7 +321,7 @@ mod tests {
         }
     }
 
-    fn assert_is_chunked(order: &Order) {
+    fn assert_is_chunked(order: &KeyOrder) {
         let keys: usize = order.chunks.values().map(|chunk| chunk.keys).sum();
         assert_eq!(keys, order.len());
         assert!(order.chunks.values().all(|chunk| chunk.keys <= CHUNK_MAX));
@@ -335,14 +338,14 @@ mod tests {
             since in 0..20u64,
             rebuilt in any::<bool>(),
         ) {
-            let (mut order, mut model) = (Order::default(), BTreeMap::new());
+            let (mut order, mut model) = (KeyOrder::default(), BTreeMap::new());
             for step in steps {
                 run(&mut order, &mut model, step);
                 assert_is_chunked(&order);
             }
             if rebuilt {
                 let all = model.iter().map(|(key, (slot, at))| (key.clone(), *slot, *at)).collect();
-                order = Order::build(all);
+                order = KeyOrder::build(all);
                 assert_is_chunked(&order);
             }
             for bounds in bounds.into_iter().filter(are_ordered) {
@@ -373,7 +376,7 @@ mod tests {
 
     #[test]
     fn s10_keys_that_have_not_changed_for_long_are_passed_over() {
-        let mut order = Order::default();
+        let mut order = KeyOrder::default();
         for number in 0..100_000 {
             order.insert(Blob::from(format!("{number:06}")), number, Revision::from(number));
         }
@@ -387,7 +390,7 @@ mod tests {
 
     #[test]
     fn chunks_of_keys_that_are_gone_are_gone() {
-        let mut order = Order::default();
+        let mut order = KeyOrder::default();
         for number in 0..100_000 {
             order.insert(key_of(number), number, 1);
         }

@@ -1,18 +1,18 @@
-//! Reads of [`State`]: one key or a page of keys, at the current or at a past revision.
+//! Reads of [`StoreState`]: one key or a page of keys, at the current or at a past revision.
 
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
-use super::keyspace::Record;
-use super::order::{Bounds, Found};
-use super::{Seq, State, Steps, StoreError};
+use super::keyspace::KeyRecord;
+use super::order::{FoundKey, KeyBounds};
+use super::{EventSeq, StepBudget, StoreError, StoreState};
 use crate::config::record::key_value_bytes_max;
 use crate::model::{
     Blob, GetReply, GetRequest, KeyRange, KeyValue, RangeOrder, RangeReply, RangeRequest, Revision,
 };
 
 /// One key of a walk.
-pub(crate) struct Look<'a> {
+pub(crate) struct VisitedKey<'a> {
     pub(crate) key: &'a Blob,
     /// The key at the revision of the walk; `None` if it did not exist.
     pub(crate) kv: Option<&'a Arc<KeyValue>>,
@@ -22,7 +22,7 @@ pub(crate) struct Look<'a> {
 
 /// The remaining capacity for the pages of one reply.
 #[derive(Debug)]
-pub(crate) struct PageRoom {
+pub(crate) struct PageCapacity {
     keys: usize,
     bytes: usize,
     /// Whether nothing was taken yet: then the first key fits, up to the size `largest`.
@@ -31,7 +31,7 @@ pub(crate) struct PageRoom {
     largest: usize,
 }
 
-impl PageRoom {
+impl PageCapacity {
     /// Returns the capacity of a page of a snapshot in which no key is larger than `largest`.
     pub(crate) fn of_snapshot(keys: usize, bytes: usize, largest: usize) -> Self {
         Self { keys, bytes, whole: true, largest }
@@ -48,10 +48,10 @@ impl PageRoom {
     }
 }
 
-impl State {
+impl StoreState {
     /// Returns the full capacity for the pages of one reply.
-    pub(super) fn page_room(&self) -> PageRoom {
-        PageRoom {
+    pub(super) fn page_capacity(&self) -> PageCapacity {
+        PageCapacity {
             keys: self.config.range_keys_max,
             bytes: self.config.range_bytes_max,
             whole: true,
@@ -61,14 +61,14 @@ impl State {
 
     /// Returns the capacity for a transaction, whose reply may have to fit in a record of the journal.
     /// A key that was written under larger limits, and would not fit, is not read.
-    pub(super) fn txn_page_room(&self) -> PageRoom {
-        PageRoom { largest: key_value_bytes_max(&self.config), ..self.page_room() }
+    pub(super) fn txn_page_capacity(&self) -> PageCapacity {
+        PageCapacity { largest: key_value_bytes_max(&self.config), ..self.page_capacity() }
     }
 
     pub(super) fn get(
         &self,
         request: &GetRequest,
-        steps: &mut Steps,
+        steps: &mut StepBudget,
     ) -> Result<GetReply, StoreError> {
         if request.key.is_empty() {
             return Err(StoreError::InvalidArgument("the key is empty".to_owned()));
@@ -97,8 +97,8 @@ impl State {
     pub(super) fn range(
         &self,
         request: &RangeRequest,
-        room: &mut PageRoom,
-        steps: &mut Steps,
+        room: &mut PageCapacity,
+        steps: &mut StepBudget,
     ) -> Result<RangeReply, StoreError> {
         let limit = self.check_range_request(request)?.min(room.keys);
         let mut reply = RangeReply {
@@ -146,9 +146,9 @@ impl State {
     pub(super) fn whole_range(
         &self,
         request: &RangeRequest,
-        steps: &mut Steps,
+        steps: &mut StepBudget,
     ) -> Result<RangeReply, StoreError> {
-        let reply = self.range(request, &mut self.page_room(), steps)?;
+        let reply = self.range(request, &mut self.page_capacity(), steps)?;
         if reply.more && (request.count_only || reply.kvs.is_empty()) {
             let what = "the range looks at too many keys that are deleted or did not exist at \
                         that revision; use a scan, or read the current revision";
@@ -212,23 +212,23 @@ impl State {
     /// until `look` breaks; returns whether it did.
     pub(crate) fn walk<'a>(
         &'a self,
-        bounds: &Bounds,
+        bounds: &KeyBounds,
         revision: Revision,
         descending: bool,
-        mut look: impl FnMut(Look<'a>) -> ControlFlow<()>,
+        mut look: impl FnMut(VisitedKey<'a>) -> ControlFlow<()>,
     ) -> bool {
         if !self.is_now(revision) {
             let mut found = self.keys.all_since(bounds, revision, descending);
             return found.any(|found| {
                 let Some(record) = self.keys.record(found.slot) else { return false };
                 let (kv, steps) = self.at(record, revision);
-                look(Look { key: &record.key, kv, steps: found.steps + steps }).is_break()
+                look(VisitedKey { key: &record.key, kv, steps: found.steps + steps }).is_break()
             });
         }
-        let mut look_at = |found: Found<'_>| {
+        let mut look_at = |found: FoundKey<'_>| {
             let Some(record) = self.keys.record(found.slot) else { return false };
             let kv = record.current.as_ref();
-            look(Look { key: &record.key, kv, steps: found.steps }).is_break()
+            look(VisitedKey { key: &record.key, kv, steps: found.steps }).is_break()
         };
         let mut found = self.keys.live_within(bounds.clone());
         if descending { found.rev().any(look_at) } else { found.any(&mut look_at) }
@@ -237,7 +237,7 @@ impl State {
     /// Returns the key as it was after a readable `revision`, and the number of steps taken.
     pub(super) fn at<'a>(
         &'a self,
-        record: &'a Record,
+        record: &'a KeyRecord,
         revision: Revision,
     ) -> (Option<&'a Arc<KeyValue>>, usize) {
         let (first, steps) = self.history.first_after(&record.trail, revision);
@@ -271,7 +271,7 @@ impl State {
     }
 
     /// Returns the first event of `key` after a readable `revision`; 0 for none.
-    pub(crate) fn first_event_after(&self, key: &[u8], revision: Revision) -> Seq {
+    pub(crate) fn first_event_after(&self, key: &[u8], revision: Revision) -> EventSeq {
         let record = self.keys.find(key).and_then(|slot| self.keys.record(slot));
         let first = record.map_or(0, |record| self.history.first_after(&record.trail, revision).0);
         if first < self.history.end() { first } else { 0 }
@@ -279,7 +279,7 @@ impl State {
 }
 
 /// Returns the bounds of the page within the range; `None` if nothing is left.
-fn page_bounds(request: &RangeRequest) -> Option<Bounds> {
+fn page_bounds(request: &RangeRequest) -> Option<KeyBounds> {
     let (mut start, mut end) = request.range.bounds();
     if let Some(after) = &request.after {
         match request.order {
@@ -316,7 +316,7 @@ fn is_after(end: &Bound<Blob>, key: &Blob) -> bool {
     }
 }
 
-impl State {
+impl StoreState {
     /// Returns a page of a snapshot: the keys of `range` as of `revision`, from after `after` on, up to
     /// the capacity and the steps.
     pub(crate) fn snapshot_page(
@@ -324,8 +324,8 @@ impl State {
         range: &KeyRange,
         revision: Revision,
         after: Option<Blob>,
-        mut room: PageRoom,
-        steps: &mut Steps,
+        mut room: PageCapacity,
+        steps: &mut StepBudget,
     ) -> Result<RangeReply, StoreError> {
         let page = RangeRequest { revision, after, ..RangeRequest::new(range.clone()) };
         self.range(&page, &mut room, steps)

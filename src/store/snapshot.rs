@@ -1,4 +1,4 @@
-//! A snapshot of [`State`]: records that lead to the state at one moment, produced slice by slice while
+//! A snapshot of [`StoreState`]: records that lead to the state at one moment, produced slice by slice while
 //! the state goes on changing.
 //!
 //! First the leases, then every key as it was before the oldest revision of the history, then the
@@ -6,12 +6,12 @@
 //! stay in memory until they are written; the state of a lease that changes before it is written is
 //! saved.
 
-use super::change::{Change, Head, STORE_RECORD};
-use super::history::{History, Seq};
-use super::idempotency::{Once, Place};
+use super::change::{STORE_RECORD, StoreChange, StoreRecordHead};
+use super::history::{EventSeq, History};
+use super::idempotency::{IdempotentWrite, RememberedAt};
 use super::journaled::{Encoded, change_of};
-use super::{Micros, State};
-use crate::journal::Batch;
+use super::{Micros, StoreState};
+use crate::journal::RecordBatch;
 use crate::model::Revision;
 use crate::record;
 
@@ -32,15 +32,15 @@ fn base_of(oldest: Revision) -> Revision {
 
 /// The progress of a snapshot.
 #[derive(Debug)]
-pub(crate) struct Snapshot {
+pub(crate) struct StoreSnapshot {
     time: Micros,
     /// The newest revision in the snapshot.
     revision: Revision,
     /// The oldest readable revision in the snapshot.
     oldest: Revision,
-    phase: Phase,
+    phase: SnapshotPhase,
     /// The end of the history in the snapshot.
-    history_end: Seq,
+    history_end: EventSeq,
     /// The events so far of a revision that takes several slices: each revision is one record.
     events: Encoded,
     /// The last remembered reply in the snapshot; replies with a higher number are newer.
@@ -48,29 +48,29 @@ pub(crate) struct Snapshot {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Phase {
+enum SnapshotPhase {
     Begin,
     Leases,
     /// The keys from this slot on.
     Keys(usize),
     /// The history from this event on.
-    History(Seq),
+    History(EventSeq),
     /// The replies after this one.
-    Replies(Place),
+    Replies(RememberedAt),
     Done,
 }
 
-impl State {
+impl StoreState {
     /// Begins a snapshot of the current state. Whatever it needs from the past stays until
     /// [`end_snapshot`](Self::end_snapshot).
-    pub(crate) fn begin_snapshot(&mut self, now: Micros) -> Snapshot {
+    pub(crate) fn begin_snapshot(&mut self, now: Micros) -> StoreSnapshot {
         self.history.pin(Some(self.history.first_of(self.history.oldest())));
         self.leases.freeze();
-        Snapshot {
+        StoreSnapshot {
             time: now,
             revision: self.revision,
             oldest: self.history.oldest(),
-            phase: Phase::Begin,
+            phase: SnapshotPhase::Begin,
             history_end: self.history.applied_end(),
             events: Encoded::default(),
             last_reply: self.remembered.last(),
@@ -89,7 +89,7 @@ impl State {
             let revision = self.revision;
             self.history.compact(revision + 1);
             // The newest snapshot has these events: a new snapshot is made only after another record.
-            self.note(|| Change::Compacted { revision });
+            self.note(|| StoreChange::Compacted { revision });
         }
     }
 
@@ -106,38 +106,43 @@ impl State {
 
     /// Appends the next records of a snapshot, about `slice` keys, events, leases or replies; returns
     /// false if there are no more.
-    pub(crate) fn tell_snapshot(
+    pub(crate) fn write_snapshot(
         &mut self,
-        snapshot: &mut Snapshot,
+        snapshot: &mut StoreSnapshot,
         slice: usize,
-        out: &mut Batch,
+        out: &mut RecordBatch,
     ) -> bool {
         snapshot.phase = match snapshot.phase {
-            Phase::Begin => {
-                let Snapshot { oldest, .. } = *snapshot;
+            SnapshotPhase::Begin => {
+                let StoreSnapshot { oldest, .. } = *snapshot;
                 let keys = self.keys.records() as u64;
-                let change = Change::Began { oldest, revision: snapshot.base(), keys };
+                let change = StoreChange::Began { oldest, revision: snapshot.base(), keys };
                 snapshot.push(out, snapshot.base(), &[change]);
-                Phase::Leases
+                SnapshotPhase::Leases
             }
-            Phase::Leases => self.tell_leases(snapshot, slice, out),
-            Phase::Keys(from) => self.tell_keys(snapshot, from, slice, out),
-            Phase::History(from) => self.tell_history(snapshot, from, slice, out),
-            Phase::Replies(from) => self.tell_replies(snapshot, from, slice, out),
-            Phase::Done => Phase::Done,
+            SnapshotPhase::Leases => self.write_leases(snapshot, slice, out),
+            SnapshotPhase::Keys(from) => self.write_keys(snapshot, from, slice, out),
+            SnapshotPhase::History(from) => self.write_history(snapshot, from, slice, out),
+            SnapshotPhase::Replies(from) => self.write_replies(snapshot, from, slice, out),
+            SnapshotPhase::Done => SnapshotPhase::Done,
         };
-        !matches!(snapshot.phase, Phase::Done)
+        !matches!(snapshot.phase, SnapshotPhase::Done)
     }
 
-    fn tell_leases(&mut self, snapshot: &Snapshot, slice: usize, out: &mut Batch) -> Phase {
+    fn write_leases(
+        &mut self,
+        snapshot: &StoreSnapshot,
+        slice: usize,
+        out: &mut RecordBatch,
+    ) -> SnapshotPhase {
         let leases = self.leases.tell(slice);
         if leases.is_empty() {
             self.leases.thaw();
-            return Phase::Keys(0);
+            return SnapshotPhase::Keys(0);
         }
-        let changes: Vec<Change> = leases
+        let changes: Vec<StoreChange> = leases
             .into_iter()
-            .map(|(id, kept)| Change::LeaseKept {
+            .map(|(id, kept)| StoreChange::LeaseKept {
                 id,
                 ttl: kept.ttl,
                 deadline: kept.deadline,
@@ -145,10 +150,16 @@ impl State {
             })
             .collect();
         snapshot.push(out, snapshot.base(), &changes);
-        Phase::Leases
+        SnapshotPhase::Leases
     }
 
-    fn tell_keys(&self, snapshot: &Snapshot, from: usize, slice: usize, out: &mut Batch) -> Phase {
+    fn write_keys(
+        &self,
+        snapshot: &StoreSnapshot,
+        from: usize,
+        slice: usize,
+        out: &mut RecordBatch,
+    ) -> SnapshotPhase {
         let end = self.keys.places();
         let before = snapshot.oldest.saturating_sub(1);
         let (mut changes, mut bytes, mut at) = (Vec::with_capacity(slice), 0, from);
@@ -158,25 +169,29 @@ impl State {
             // A key that is newer than the snapshot, or reuses a freed slot, has no earlier state.
             if let Some(kv) = record.and_then(|record| self.at(record, before).0) {
                 bytes += kv.bytes();
-                changes.push(Change::Kept { kv: kv.clone() });
+                changes.push(StoreChange::Kept { kv: kv.clone() });
             }
         }
         if !changes.is_empty() {
             snapshot.push(out, snapshot.base(), &changes);
         }
-        if at < end { Phase::Keys(at) } else { Phase::History(self.history.pinned()) }
+        if at < end {
+            SnapshotPhase::Keys(at)
+        } else {
+            SnapshotPhase::History(self.history.pinned())
+        }
     }
 
     /// Appends revisions, each as one record like that of the log. A large one takes several slices.
-    fn tell_history(
+    fn write_history(
         &mut self,
-        snapshot: &mut Snapshot,
-        from: Seq,
+        snapshot: &mut StoreSnapshot,
+        from: EventSeq,
         slice: usize,
-        out: &mut Batch,
-    ) -> Phase {
+        out: &mut RecordBatch,
+    ) -> SnapshotPhase {
         let (mut at, mut bytes) = (from, 0);
-        let stop = from + slice as Seq;
+        let stop = from + slice as EventSeq;
         while at < snapshot.history_end && at < stop && bytes < SLICE_BYTES_MAX {
             let Some(entry) = self.history.entry(at) else { break };
             let revision = entry.event.revision();
@@ -186,50 +201,51 @@ impl State {
             let next = self.history.entry(at).filter(|_| at < snapshot.history_end);
             if next.is_none_or(|next| next.event.revision() != revision) {
                 let Encoded { changes, bytes, .. } = std::mem::take(&mut snapshot.events);
-                push(out, Head { time: snapshot.time, revision, changes }, |out| {
+                push(out, StoreRecordHead { time: snapshot.time, revision, changes }, |out| {
                     out.extend_from_slice(&bytes);
                 });
             }
         }
         if at < snapshot.history_end && at > from {
             self.history.pin(Some(at));
-            return Phase::History(at);
+            return SnapshotPhase::History(at);
         }
         self.history.pin(None);
-        Phase::Replies((0, 0))
+        SnapshotPhase::Replies((0, 0))
     }
 
     /// Appends remembered replies; some may have been forgotten since the snapshot began.
-    fn tell_replies(
+    fn write_replies(
         &self,
-        snapshot: &Snapshot,
-        from: Place,
+        snapshot: &StoreSnapshot,
+        from: RememberedAt,
         slice: usize,
-        out: &mut Batch,
-    ) -> Phase {
+        out: &mut RecordBatch,
+    ) -> SnapshotPhase {
         let (mut told, mut bytes, mut last) = (0, 0, from);
         for (place, key, kept) in self.remembered.after(from) {
             if told == slice || bytes >= SLICE_BYTES_MAX {
-                return Phase::Replies(last);
+                return SnapshotPhase::Replies(last);
             }
             (told, last) = (told + 1, place);
             if place.1 <= snapshot.last_reply {
                 bytes += kept.bytes;
                 let (fingerprint, reply) = (kept.fingerprint, kept.reply.clone());
-                let once = Once { key, client: kept.client };
-                let change = Change::Remembered { once, fingerprint, reply };
-                let head = Head { time: place.0, revision: snapshot.revision, changes: 1 };
+                let once = IdempotentWrite { key, client: kept.client };
+                let change = StoreChange::Remembered { once, fingerprint, reply };
+                let head =
+                    StoreRecordHead { time: place.0, revision: snapshot.revision, changes: 1 };
                 push(out, head, |out| change.encode(out));
             }
         }
-        Phase::Done
+        SnapshotPhase::Done
     }
 
     /// Applies a change that only snapshots contain; refuses any other.
-    pub(super) fn replay_kept(&mut self, change: Change) -> Result<(), String> {
+    pub(super) fn replay_kept(&mut self, change: StoreChange) -> Result<(), String> {
         let fresh = self.history.applied_end() == 1;
         match change {
-            Change::Began { oldest, revision, keys }
+            StoreChange::Began { oldest, revision, keys }
                 if fresh
                     && self.keys.is_empty()
                     && (1..REVISION_MAX).contains(&oldest)
@@ -239,10 +255,10 @@ impl State {
                 self.history = History::new(oldest);
                 self.keys.reserve(usize::try_from(keys).unwrap_or(usize::MAX).min(RESERVE_MAX));
             }
-            Change::LeaseKept { id, ttl, deadline, private } if fresh => {
+            StoreChange::LeaseKept { id, ttl, deadline, private } if fresh => {
                 self.leases.put(id, ttl, deadline, private);
             }
-            Change::Kept { kv }
+            StoreChange::Kept { kv }
                 if fresh
                     && kv.version <= kv.mod_revision
                     && kv.mod_revision <= self.revision
@@ -261,19 +277,19 @@ impl State {
     }
 }
 
-impl Snapshot {
+impl StoreSnapshot {
     /// Returns the revision before the history.
     fn base(&self) -> Revision {
         base_of(self.oldest)
     }
 
-    fn push(&self, out: &mut Batch, revision: Revision, changes: &[Change]) {
-        let head = Head { time: self.time, revision, changes: changes.len() as u32 };
+    fn push(&self, out: &mut RecordBatch, revision: Revision, changes: &[StoreChange]) {
+        let head = StoreRecordHead { time: self.time, revision, changes: changes.len() as u32 };
         push(out, head, |out| changes.iter().for_each(|change| change.encode(out)));
     }
 }
 
-fn push(out: &mut Batch, head: Head, encode: impl FnOnce(&mut Vec<u8>)) {
+fn push(out: &mut RecordBatch, head: StoreRecordHead, encode: impl FnOnce(&mut Vec<u8>)) {
     out.push_if(|out| {
         out.extend_from_slice(&STORE_RECORD);
         record::encode(&head, out);

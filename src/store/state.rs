@@ -1,18 +1,18 @@
-//! [`State`]: keys, history and leases, and every request that changes them.
+//! [`StoreState`]: keys, history and leases, and every request that changes them.
 
 use std::cell::Cell;
 use std::sync::Arc;
 
-use super::change::Change;
+use super::change::StoreChange;
 use super::fingerprint::fingerprint;
 use super::history::History;
-use super::idempotency::{Once, Remembered};
+use super::idempotency::{IdempotentWrite, Remembered};
 use super::journaled::{Encoded, change_of};
 use super::keyspace::Keyspace;
 use super::large::{Deleting, LargeWrite, WriteRest};
 use super::lease::{Leases, micros};
-use super::spare::Spare;
-use super::{Micros, Seq, Steps, StoreError};
+use super::version_pool::VersionPool;
+use super::{EventSeq, Micros, StepBudget, StoreError};
 use crate::config::StoreConfig;
 use crate::model::{
     Blob, CompactReply, DeleteReply, DeleteRequest, Event, KeyRange, KeyValue, KvRequest, LeaseId,
@@ -21,7 +21,7 @@ use crate::model::{
 
 /// The pure state machine of keys: takes requests, returns replies, and appends events to the history.
 #[derive(Debug)]
-pub(crate) struct State {
+pub(crate) struct StoreState {
     pub(super) config: StoreConfig,
     pub(super) revision: Revision,
     pub(super) keys: Keyspace,
@@ -30,11 +30,11 @@ pub(crate) struct State {
     /// Leases hidden from the current request, see [`hide_leases`](Self::hide_leases).
     pub(super) hidden_leases: Vec<LeaseId>,
     pub(super) remembered: Remembered,
-    spare: Spare,
+    versions: VersionPool,
     /// Changes are recorded and become visible when they are durable.
     pub(super) journaled: bool,
     /// The changes of the current request, and those already encoded.
-    pub(super) changes: Vec<Change>,
+    pub(super) changes: Vec<StoreChange>,
     pub(super) encoded: Encoded,
     /// The large write in progress.
     pub(super) open: Option<Box<LargeWrite>>,
@@ -51,7 +51,7 @@ pub(crate) struct State {
     pub(super) steps_taken: Cell<u64>,
 }
 
-impl State {
+impl StoreState {
     /// Makes an empty store at revision 1.
     pub(crate) fn new(config: StoreConfig) -> Self {
         Self {
@@ -62,7 +62,7 @@ impl State {
             leases: Leases::new(),
             hidden_leases: Vec::new(),
             remembered: Remembered::default(),
-            spare: Spare::default(),
+            versions: VersionPool::default(),
             journaled: false,
             changes: Vec::new(),
             encoded: Encoded::default(),
@@ -98,7 +98,7 @@ impl State {
     pub(crate) fn apply(
         &mut self,
         now: Micros,
-        once: Option<Once>,
+        once: Option<IdempotentWrite>,
         request: KvRequest,
     ) -> Result<Reply, StoreError> {
         if let Some(reply) = self.begin(now, once, request)? {
@@ -117,7 +117,7 @@ impl State {
     pub(crate) fn begin(
         &mut self,
         now: Micros,
-        once: Option<Once>,
+        once: Option<IdempotentWrite>,
         request: KvRequest,
     ) -> Result<Option<Reply>, StoreError> {
         let Some(once) = once else { return self.begin_anew(now, None, request) };
@@ -136,8 +136,14 @@ impl State {
         Ok(reply)
     }
 
-    pub(super) fn remember(&mut self, now: Micros, once: Once, fingerprint: u64, reply: &Reply) {
-        self.note(|| Change::Remembered { once, fingerprint, reply: reply.clone() });
+    pub(super) fn remember(
+        &mut self,
+        now: Micros,
+        once: IdempotentWrite,
+        fingerprint: u64,
+        reply: &Reply,
+    ) {
+        self.note(|| StoreChange::Remembered { once, fingerprint, reply: reply.clone() });
         self.remembered.remember(now, once, fingerprint, reply.clone());
         self.remembered.forget(now, &self.config);
     }
@@ -145,7 +151,7 @@ impl State {
     fn begin_anew(
         &mut self,
         now: Micros,
-        once: Option<(Once, u64)>,
+        once: Option<(IdempotentWrite, u64)>,
         request: KvRequest,
     ) -> Result<Option<Reply>, StoreError> {
         let mut steps = self.steps();
@@ -157,30 +163,30 @@ impl State {
     fn do_anew(
         &mut self,
         now: Micros,
-        once: Option<(Once, u64)>,
+        once: Option<(IdempotentWrite, u64)>,
         request: KvRequest,
-        steps: &mut Steps,
+        steps: &mut StepBudget,
     ) -> Result<Option<Reply>, StoreError> {
         let reply = match request {
             KvRequest::Set(request) => {
                 self.check_set(&request)?;
                 if request.lease != 0 {
-                    self.check_lease_room(std::iter::once(&request))?;
+                    self.check_lease_capacity(std::iter::once(&request))?;
                 }
                 let slot = self.keys.find(&request.key);
-                self.check_room(&self.demand_of_set(&request, slot))?;
+                self.check_capacity(&self.demand_of_set(&request, slot))?;
                 self.write(|state, revision| state.set(now, revision, request, slot))
                     .map(Reply::Set)
             }
             KvRequest::Get(request) => self.get(&request, steps).map(Reply::Get),
             KvRequest::Range(request) => self.whole_range(&request, steps).map(Reply::Range),
             KvRequest::Scan(request) => {
-                self.range(&request, &mut self.page_room(), steps).map(Reply::Scan)
+                self.range(&request, &mut self.page_capacity(), steps).map(Reply::Scan)
             }
             KvRequest::Delete(request) => {
                 self.check_delete(&request)?;
                 let demand = self.demand_of_delete(&request);
-                self.check_room(&demand)?;
+                self.check_capacity(&demand)?;
                 if self.is_long(demand.events) {
                     self.open(now, once, WriteRest::Delete(Deleting::new(request)));
                     return Ok(None);
@@ -244,7 +250,7 @@ impl State {
     }
 
     /// Returns the revision for the reply to an operation of a write at `revision`.
-    pub(super) fn shown_revision(&self, revision: Revision, before: Seq) -> Revision {
+    pub(super) fn shown_revision(&self, revision: Revision, before: EventSeq) -> Revision {
         if self.history.applied_end() > before { revision } else { self.revision }
     }
 
@@ -306,7 +312,7 @@ impl State {
             if let Some(ttl) = request.ttl {
                 let (id, ttl) = (kv.lease, micros(ttl));
                 self.leases.renew(id, now, ttl);
-                self.note(|| Change::LeaseRenewed { id, ttl });
+                self.note(|| StoreChange::LeaseRenewed { id, ttl });
             }
             let revision = self.revision;
             return Ok(SetReply { revision, changed: false, lease: kv.lease, previous });
@@ -325,7 +331,7 @@ impl State {
             .map_or((revision, 1), |kv| (kv.create_revision, kv.version + 1));
         // All versions share the bytes of the key.
         let key = record.key.clone();
-        let kv = self.spare.fill(KeyValue {
+        let kv = self.versions.fill(KeyValue {
             key,
             value,
             create_revision,
@@ -356,11 +362,11 @@ impl State {
     pub(super) fn delete_slot(&mut self, revision: Revision, slot: u32) -> Option<Arc<KeyValue>> {
         let lease = self.keys.record(slot)?.current.as_ref()?.lease;
         self.detach(slot, lease);
-        self.bury(revision, slot)
+        self.tombstone(revision, slot)
     }
 
     /// Deletes the key in `slot`, which must be detached from its lease already.
-    pub(super) fn bury(&mut self, revision: Revision, slot: u32) -> Option<Arc<KeyValue>> {
+    pub(super) fn tombstone(&mut self, revision: Revision, slot: u32) -> Option<Arc<KeyValue>> {
         let before = self.keys.take(slot, revision)?;
         let kv = Arc::new(KeyValue::tombstone(before.key.clone(), revision));
         self.record_event(slot, Event { kv, previous: Some(before.clone()) });
@@ -388,7 +394,7 @@ impl State {
     fn compact(&mut self, revision: Revision) -> Result<CompactReply, StoreError> {
         self.check_readable(revision)?;
         self.history.compact(revision);
-        self.note(|| Change::Compacted { revision });
+        self.note(|| StoreChange::Compacted { revision });
         self.reclaim(self.config.slice_max);
         Ok(CompactReply { revision: self.revision, oldest: self.oldest_readable() })
     }
@@ -397,7 +403,7 @@ impl State {
     pub(crate) fn reclaim(&mut self, slice: usize) {
         for _ in 0..slice {
             let Some(entry) = self.history.pop_compacted() else { return };
-            self.spare.keep(entry.event.previous);
+            self.versions.keep(entry.event.previous);
             let Some(record) = self.keys.record_mut(entry.slot) else { continue };
             record.trail.pop(entry.next);
             if record.trail.is_empty() && record.current.is_none() {

@@ -1,29 +1,29 @@
-//! Transactions of [`State`]: evaluate compares, then execute one of two lists, all or nothing.
+//! Transactions of [`StoreState`]: evaluate compares, then execute one of two lists, all or nothing.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use super::idempotency::Once;
+use super::idempotency::IdempotentWrite;
 use super::large::{Ops, WriteRest};
-use super::read::PageRoom;
-use super::{Micros, State, Steps, StoreError};
+use super::read::PageCapacity;
+use super::{Micros, StepBudget, StoreError, StoreState};
 use crate::model::{
     Blob, Compare, CompareOp, CompareTarget, KeyRange, KeyValue, Reply, Revision, TxnOp, TxnRequest,
 };
 
-impl State {
+impl StoreState {
     pub(super) fn txn(
         &mut self,
         now: Micros,
-        once: Option<(Once, u64)>,
+        once: Option<(IdempotentWrite, u64)>,
         request: TxnRequest,
-        steps: &mut Steps,
+        steps: &mut StepBudget,
     ) -> Result<Option<Reply>, StoreError> {
         self.check_txn(&request)?;
         let succeeded = self.holds(&request.compares, steps)?;
         let ops = if succeeded { request.success } else { request.failure };
-        let demand = self.check_ops_room(&ops, steps)?;
-        let mut room = self.txn_page_room();
+        let demand = self.check_ops_capacity(&ops, steps)?;
+        let mut room = self.txn_page_capacity();
         room.take(demand.reply_keys, demand.reply_bytes);
         let mut ops = Ops::new(succeeded, ops, room);
         if self.is_long(demand.events) {
@@ -71,10 +71,10 @@ impl State {
         now: Micros,
         revision: Revision,
         op: TxnOp,
-        room: &mut PageRoom,
+        room: &mut PageCapacity,
     ) -> Result<Reply, StoreError> {
         // The ranges were checked before anything was changed: nothing is refused here.
-        let mut steps = Steps::new(usize::MAX);
+        let mut steps = StepBudget::new(usize::MAX);
         match op {
             TxnOp::Set(set) => {
                 let slot = self.keys.find(&set.key);
@@ -86,7 +86,7 @@ impl State {
         }
     }
 
-    fn holds(&self, compares: &[Compare], steps: &mut Steps) -> Result<bool, StoreError> {
+    fn holds(&self, compares: &[Compare], steps: &mut StepBudget) -> Result<bool, StoreError> {
         for compare in compares {
             let holds = match &compare.range {
                 KeyRange::Key(key) => compare.holds(self.current(key).map(|kv| &**kv)),
@@ -103,7 +103,7 @@ impl State {
         &self,
         compare: &Compare,
         range: &KeyRange,
-        steps: &mut Steps,
+        steps: &mut StepBudget,
     ) -> Result<bool, StoreError> {
         let mut spent = Ok(());
         let fails = self.walk(&range.bounds(), 0, false, |look| {

@@ -2,7 +2,7 @@
 
 use super::hub::Hub;
 use crate::model::{HubRequest, KvRequest, Reply, StoreRequest};
-use crate::store::{Micros, Once, StoreError};
+use crate::store::{IdempotentWrite, Micros, StoreError};
 
 impl<P> Hub<P> {
     /// Executes `request` to its end. Its events reach waits and streams as answers and batches.
@@ -10,7 +10,7 @@ impl<P> Hub<P> {
     pub(crate) fn apply(
         &mut self,
         now: Micros,
-        once: Option<Once>,
+        once: Option<IdempotentWrite>,
         request: KvRequest,
     ) -> Result<Reply, StoreError> {
         if let Some(reply) = self.begin(now, once, request) {
@@ -25,7 +25,7 @@ impl<P> Hub<P> {
     pub(crate) fn begin(
         &mut self,
         now: Micros,
-        once: Option<Once>,
+        once: Option<IdempotentWrite>,
         request: KvRequest,
     ) -> Option<Result<Reply, StoreError>> {
         if self.is_busy() && !self.kv_may_pass(&request) {

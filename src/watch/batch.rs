@@ -1,4 +1,4 @@
-//! [`Batch`]: the items that a stream is shown at once.
+//! [`EventBatch`]: the items that a stream is shown at once.
 
 use std::sync::Arc;
 
@@ -8,21 +8,21 @@ use crate::store::StoreError;
 
 /// The items that a stream is shown at once. Events shared by several deliveries are in it once.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Batch {
+pub(crate) struct EventBatch {
     pub(crate) events: Vec<Event>,
-    pub(crate) deliveries: Vec<Delivery>,
+    pub(crate) deliveries: Vec<WatchDelivery>,
 }
 
 /// The items for one watch of the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Delivery {
+pub(crate) struct WatchDelivery {
     pub(crate) watch_id: u64,
     pub(crate) view: View,
-    pub(crate) news: News,
+    pub(crate) update: WatchUpdate,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum News {
+pub(crate) enum WatchUpdate {
     /// `events[first .. first + count]`: whole revisions, complete up to `revision`.
     Events {
         first: u32,
@@ -43,14 +43,14 @@ pub(crate) enum News {
     Ended(StoreError),
 }
 
-impl Batch {
+impl EventBatch {
     /// Makes a batch that reports the end of watches and its reason.
     pub(crate) fn of_ends(watch_ids: &[u64], error: &StoreError) -> Self {
         let view = View { previous: false, keys_only: false };
-        let end = |watch_id: &u64| Delivery {
+        let end = |watch_id: &u64| WatchDelivery {
             watch_id: *watch_id,
             view,
-            news: News::Ended(error.clone()),
+            update: WatchUpdate::Ended(error.clone()),
         };
         Self { events: Vec::new(), deliveries: watch_ids.iter().map(end).collect() }
     }
@@ -58,8 +58,8 @@ impl Batch {
     /// Returns the bytes that the batch keeps in memory.
     pub(crate) fn bytes(&self) -> usize {
         let events: usize = self.events.iter().map(event_bytes).sum();
-        let snapshots = self.deliveries.iter().filter_map(|delivery| match &delivery.news {
-            News::Snapshot { kvs, .. } => Some(page_bytes(kvs)),
+        let snapshots = self.deliveries.iter().filter_map(|delivery| match &delivery.update {
+            WatchUpdate::Snapshot { kvs, .. } => Some(page_bytes(kvs)),
             _ => None,
         });
         events + snapshots.sum::<usize>() + size_of_val(&*self.deliveries)
@@ -75,8 +75,8 @@ impl Batch {
     /// when many watches have one key, the delivery shares them.
     pub(super) fn share(&mut self, first: usize) -> (u32, u32) {
         let count = self.events.len() - first;
-        if let Some(News::Events { first: before, count: as_many, .. }) =
-            self.deliveries.last().map(|delivery| &delivery.news)
+        if let Some(WatchUpdate::Events { first: before, count: as_many, .. }) =
+            self.deliveries.last().map(|delivery| &delivery.update)
             && *as_many as usize == count
             && let Some(shared) = self.events.get(*before as usize..*before as usize + count)
             && self.events.get(first..).is_some_and(|new| {

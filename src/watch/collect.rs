@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 
-use super::batch::{Batch, Delivery, News, event_bytes, page_bytes};
+use super::batch::{EventBatch, WatchDelivery, WatchUpdate, event_bytes, page_bytes};
 use super::hub::Hub;
-use super::watcher::{Handle, Role, Snapshot, View, Watch, WatchOptions, Watcher};
+use super::watcher::{
+    StreamWatch, View, WatchOptions, WatchSnapshot, Watcher, WatcherHandle, WatcherRole,
+};
 use crate::buffered::Allowance;
 use crate::model::{Event, EventKind, KeyRange, Revision};
-use crate::store::{Entry, PageRoom, Seq, State, Steps, StoreError};
+use crate::store::{EventSeq, HistoryEntry, PageCapacity, StepBudget, StoreError, StoreState};
 
 /// The most events read from the history for one batch, in units of `batch_events_max`.
 const SCAN_FACTOR: usize = 8;
@@ -42,7 +44,7 @@ impl View {
 }
 
 /// The state of a watch after a part was collected.
-enum Rest {
+enum CollectOutcome {
     Nothing,
     Something,
     Over,
@@ -51,8 +53,12 @@ enum Rest {
 impl<P> Hub<P> {
     /// Reads the next batch of a stream from the history, within the consumer's credit and `allowance`;
     /// also returns whether something must wait for a larger allowance.
-    pub(super) fn collect(&mut self, handle: Handle, allowance: Allowance) -> (Batch, bool) {
-        let mut batch = Batch::default();
+    pub(super) fn collect(
+        &mut self,
+        handle: WatcherHandle,
+        allowance: Allowance,
+    ) -> (EventBatch, bool) {
+        let mut batch = EventBatch::default();
         let scan = self.config.batch_events_max.saturating_mul(SCAN_FACTOR);
         let credit = self.stream(handle).map_or(0, |stream| stream.credit);
         let strict = allowance.is_strict;
@@ -73,16 +79,16 @@ impl<P> Hub<P> {
                 continue;
             }
             match self.collect_watch(index, &mut batch, &mut budget) {
-                Rest::Nothing => {}
-                Rest::Something => self.requeue(handle, index),
-                Rest::Over => self.drop_watch(index),
+                CollectOutcome::Nothing => {}
+                CollectOutcome::Something => self.requeue(handle, index),
+                CollectOutcome::Over => self.drop_watch(index),
             }
         }
         self.state.count_steps(scan - budget.scan);
         (batch, budget.held_back)
     }
 
-    fn requeue(&mut self, handle: Handle, index: u32) {
+    fn requeue(&mut self, handle: WatcherHandle, index: u32) {
         if let Some(watch) = self.watch_mut(index) {
             watch.queued = true;
         }
@@ -92,38 +98,50 @@ impl<P> Hub<P> {
     }
 
     /// Reads the next items of one watch.
-    fn collect_watch(&mut self, index: u32, batch: &mut Batch, budget: &mut Budget) -> Rest {
+    fn collect_watch(
+        &mut self,
+        index: u32,
+        batch: &mut EventBatch,
+        budget: &mut Budget,
+    ) -> CollectOutcome {
         budget.scan = budget.scan.saturating_sub(1);
-        let Some(Watcher { range, role: Role::Watch(watch), .. }) =
+        let Some(Watcher { range, role: WatcherRole::Watch(watch), .. }) =
             self.watchers.get_mut(index as usize)
         else {
-            return Rest::Nothing;
+            return CollectOutcome::Nothing;
         };
         let (watch_id, view) = (watch.watch_id, watch.options.view);
-        let mut show = |news| batch.deliveries.push(Delivery { watch_id, view, news });
+        let mut show = |update| batch.deliveries.push(WatchDelivery { watch_id, view, update });
         if watch.ended {
             let ended = |resume| StoreError::EndedByOperator { resume };
             let snapshot = watch.snapshot.as_deref();
-            show(News::Ended(end_error(&self.state, watch.cursor, snapshot, ended)));
-            return Rest::Over;
+            show(WatchUpdate::Ended(end_error(&self.state, watch.cursor, snapshot, ended)));
+            return CollectOutcome::Over;
         }
         if watch.snapshot.is_some() {
             return collect_snapshot(&self.state, range, watch, budget, show);
         }
         if watch.cursor == 0 {
             if std::mem::take(&mut watch.mark) {
-                show(News::Progress { revision: self.state.visible() });
+                show(WatchUpdate::Progress { revision: self.state.visible() });
             }
-            return Rest::Nothing;
+            return CollectOutcome::Nothing;
         }
         self.collect_events(index, batch, budget)
     }
 
     /// Reads events from the watch's cursor on, in whole revisions, until the budget is used up.
-    fn collect_events(&mut self, index: u32, batch: &mut Batch, budget: &mut Budget) -> Rest {
+    fn collect_events(
+        &mut self,
+        index: u32,
+        batch: &mut EventBatch,
+        budget: &mut Budget,
+    ) -> CollectOutcome {
         let history = self.state.history();
-        let Some(watcher) = self.watchers.get_mut(index as usize) else { return Rest::Nothing };
-        let Role::Watch(watch) = &mut watcher.role else { return Rest::Nothing };
+        let Some(watcher) = self.watchers.get_mut(index as usize) else {
+            return CollectOutcome::Nothing;
+        };
+        let WatcherRole::Watch(watch) = &mut watcher.role else { return CollectOutcome::Nothing };
         let single = matches!(watcher.range, KeyRange::Key(_));
         let first = batch.events.len();
         let mut shown = 0;
@@ -170,55 +188,64 @@ impl<P> Hub<P> {
             let skipped = std::mem::take(&mut watch.skipped);
             watch.mark &= cursor != 0;
             let (first, count) = batch.share(first);
-            let news = News::Events { first, count, revision, skipped };
-            batch.deliveries.push(Delivery { watch_id, view, news });
+            let update = WatchUpdate::Events { first, count, revision, skipped };
+            batch.deliveries.push(WatchDelivery { watch_id, view, update });
         }
         if over {
             let resume = history.oldest();
-            let news = News::Ended(StoreError::Overtaken { resume });
-            batch.deliveries.push(Delivery { watch_id, view, news });
-            return Rest::Over;
+            let update = WatchUpdate::Ended(StoreError::Overtaken { resume });
+            batch.deliveries.push(WatchDelivery { watch_id, view, update });
+            return CollectOutcome::Over;
         }
-        if cursor == 0 && !watch.mark { Rest::Nothing } else { Rest::Something }
+        if cursor == 0 && !watch.mark { CollectOutcome::Nothing } else { CollectOutcome::Something }
     }
 }
 
 /// Reads the next page of a watch's snapshot.
 fn collect_snapshot(
-    state: &State,
+    state: &StoreState,
     range: &KeyRange,
-    watch: &mut Watch,
+    watch: &mut StreamWatch,
     budget: &mut Budget,
-    mut show: impl FnMut(News),
-) -> Rest {
-    let Some(mut snapshot) = watch.snapshot.take() else { return Rest::Nothing };
+    mut show: impl FnMut(WatchUpdate),
+) -> CollectOutcome {
+    let Some(mut snapshot) = watch.snapshot.take() else { return CollectOutcome::Nothing };
     let revision = snapshot.revision;
-    let mut steps = Steps::new(budget.scan);
-    let room = PageRoom::of_snapshot(budget.events, budget.bytes, budget.item_max);
+    let mut steps = StepBudget::new(budget.scan);
+    let room = PageCapacity::of_snapshot(budget.events, budget.bytes, budget.item_max);
     let page = state.snapshot_page(range, revision, snapshot.after, room, &mut steps);
     budget.scan = budget.scan.saturating_sub(steps.taken());
     let Ok(page) = page else {
-        show(News::Ended(StoreError::Overtaken { resume: state.history().oldest() }));
-        return Rest::Over;
+        show(WatchUpdate::Ended(StoreError::Overtaken { resume: state.history().oldest() }));
+        return CollectOutcome::Over;
     };
     budget.events = budget.events.saturating_sub(page.kvs.len());
     budget.bytes = budget.bytes.saturating_sub(page_bytes(&page.kvs));
     budget.held_back |= page.more && page.kvs.is_empty() && !steps.are_used_up();
     snapshot.after = page.next;
     if !page.kvs.is_empty() {
-        show(News::Snapshot { revision, kvs: page.kvs });
+        show(WatchUpdate::Snapshot { revision, kvs: page.kvs });
     }
     if page.more {
         watch.snapshot = Some(snapshot);
-        return Rest::Something;
+        return CollectOutcome::Something;
     }
-    show(News::SnapshotEnd { revision });
-    if watch.cursor == 0 && !watch.mark { Rest::Nothing } else { Rest::Something }
+    show(WatchUpdate::SnapshotEnd { revision });
+    if watch.cursor == 0 && !watch.mark {
+        CollectOutcome::Nothing
+    } else {
+        CollectOutcome::Something
+    }
 }
 
 /// Returns whether a later event of the same key would be shown instead; subtracts the work from
 /// `scan`.
-fn superseded(state: &State, entry: &Entry, options: &WatchOptions, scan: &mut usize) -> bool {
+fn superseded(
+    state: &StoreState,
+    entry: &HistoryEntry,
+    options: &WatchOptions,
+    scan: &mut usize,
+) -> bool {
     let history = state.history();
     let Some(next) = history.get(entry.next) else { return false };
     *scan = scan.saturating_sub(1);
@@ -240,9 +267,9 @@ fn superseded(state: &State, entry: &Entry, options: &WatchOptions, scan: &mut u
 /// incomplete snapshot, the snapshot's revision. If that revision is compacted, the watch was overtaken
 /// before it was ended.
 pub(super) fn end_error(
-    state: &State,
-    cursor: Seq,
-    snapshot: Option<&Snapshot>,
+    state: &StoreState,
+    cursor: EventSeq,
+    snapshot: Option<&WatchSnapshot>,
     error: impl FnOnce(Revision) -> StoreError,
 ) -> StoreError {
     let history = state.history();

@@ -12,30 +12,30 @@ use std::sync::Arc;
 use crate::environment::RandomState;
 use slab::Slab;
 
-use super::batch::Batch;
+use super::batch::EventBatch;
 use super::notices::Notices;
 use super::paused::PausedStreams;
-use super::places::Places;
-use super::registry::Registry;
-use super::stream::Stream;
-use super::watcher::{Count, Events, Handle, Owner, Role, Search, Watcher};
+use super::registry::WatcherRegistry;
+use super::slot_set::SlotSet;
+use super::stream::EventStream;
+use super::watcher::{Count, Events, WaitSearch, WatchOwner, Watcher, WatcherHandle, WatcherRole};
 use crate::buffered::{Buffered, Charge};
 use crate::config::WatchConfig;
 use crate::fair::{ClientId, FairShares, sharer};
-use crate::journal::Batch as Records;
+use crate::journal::RecordBatch as Records;
 use crate::model::{Reply, StatusReply, WaitOutcome, WatcherInfo, WatcherKind, WatchersReply};
-use crate::store::{Mark, Micros, Seq, State, StoreError};
+use crate::store::{EventSeq, Mark, Micros, StoreError, StoreState};
 
 /// The store and its watchers; `P` addresses the party that waits.
 #[derive(Debug)]
 pub(crate) struct Hub<P> {
-    pub(super) state: State,
+    pub(super) state: StoreState,
     pub(super) config: WatchConfig,
     pub(super) watchers: Slab<Watcher<P>>,
     /// The occupied slots of `watchers`, for listing them.
-    places: Places,
-    pub(super) streams: Slab<Stream<P>>,
-    pub(super) registry: Registry,
+    places: SlotSet,
+    pub(super) streams: Slab<EventStream<P>>,
+    pub(super) registry: WatcherRegistry,
     pub(super) generation: u32,
     pub(super) waits: usize,
     /// The deadlines of waits and progress marks, with their watchers.
@@ -51,9 +51,9 @@ pub(crate) struct Hub<P> {
     /// The number of keys and events that a wait examines before it is parked.
     pub(super) looks_max: usize,
     /// The streams that have something to show and a consumer that is ready.
-    pub(super) touched: VecDeque<Handle>,
+    pub(super) touched: VecDeque<WatcherHandle>,
     pub(super) paused: PausedStreams,
-    pub(super) answers: Vec<Answer<P>>,
+    pub(super) answers: Vec<WaitAnswer<P>>,
     /// The events whose watchers are not all notified yet.
     pub(super) notices: Notices,
     /// The replies to large writes that are complete.
@@ -66,21 +66,21 @@ pub(crate) struct Hub<P> {
 
 /// The answer to a wait.
 #[derive(Debug)]
-pub(crate) struct Answer<P> {
-    pub(crate) party: P,
+pub(crate) struct WaitAnswer<P> {
+    pub(crate) address: P,
     pub(crate) outcome: Result<WaitOutcome, StoreError>,
 }
 
 impl<P> Hub<P> {
-    pub(crate) fn new(state: State, config: WatchConfig) -> Self {
+    pub(crate) fn new(state: StoreState, config: WatchConfig) -> Self {
         let looks_max = state.config().steps_max;
         Self {
             state,
             config,
             watchers: Slab::new(),
-            places: Places::default(),
+            places: SlotSet::default(),
             streams: Slab::new(),
-            registry: Registry::default(),
+            registry: WatcherRegistry::default(),
             generation: 0,
             waits: 0,
             deadlines: BTreeSet::new(),
@@ -100,18 +100,22 @@ impl<P> Hub<P> {
         }
     }
 
-    pub(crate) fn state(&self) -> &State {
+    pub(crate) fn state(&self) -> &StoreState {
         &self.state
     }
 
     /// Returns the consumer of a stream.
-    pub(crate) fn party(&self, stream: Handle) -> Option<&P> {
-        self.stream(stream).ok().map(|stream| &stream.party)
+    pub(crate) fn address(&self, stream: WatcherHandle) -> Option<&P> {
+        self.stream(stream).ok().map(|stream| &stream.address)
     }
 
     /// Warms the cache for several requests that will be executed one after another.
-    pub(crate) fn warm<'a>(&self, keys: impl ExactSizeIterator<Item = &'a [u8]>, writes: usize) {
-        self.state.warm(keys, writes);
+    pub(crate) fn prefetch<'a>(
+        &self,
+        keys: impl ExactSizeIterator<Item = &'a [u8]>,
+        writes: usize,
+    ) {
+        self.state.prefetch(keys, writes);
     }
 
     /// Does the work that is due, up to about `slice_max` units.
@@ -156,7 +160,7 @@ impl<P> Hub<P> {
         self.record(now);
     }
 
-    pub(crate) fn state_mut(&mut self) -> &mut State {
+    pub(crate) fn state_mut(&mut self) -> &mut StoreState {
         &mut self.state
     }
 
@@ -221,7 +225,7 @@ impl<P> Hub<P> {
     }
 
     /// Takes the answers to waits since the last call.
-    pub(crate) fn take_answers(&mut self) -> Vec<Answer<P>> {
+    pub(crate) fn take_answers(&mut self) -> Vec<WaitAnswer<P>> {
         std::mem::take(&mut self.answers)
     }
 
@@ -279,14 +283,14 @@ impl<P> Hub<P> {
     /// Handles a deadline of `index`: a wait's timeout, or a progress mark.
     fn due(&mut self, now: Micros, index: u32) {
         match self.watchers.get(index as usize).map(|watcher| &watcher.role) {
-            Some(Role::Wait(_)) => self.time_out(index),
-            Some(Role::Watch(_)) => self.mark_progress(now, index),
+            Some(WatcherRole::Wait(_)) => self.time_out(index),
+            Some(WatcherRole::Watch(_)) => self.mark_progress(now, index),
             None => {}
         }
     }
 
     /// Checks the limits for one more watcher: of this owner, of its client and in all.
-    pub(super) fn check_room(&self, owner: &Owner) -> Result<(), StoreError> {
+    pub(super) fn check_capacity(&self, owner: &WatchOwner) -> Result<(), StoreError> {
         let what = "too many waits and watches; try again later";
         let (shares, max) = (&self.watcher_shares, self.config.watches_max);
         StoreError::share(shares, owner.client, "watch.watches_max", max, what)?;
@@ -299,19 +303,19 @@ impl<P> Hub<P> {
     }
 
     /// Adds a watcher that was checked; registers it unless it searches first.
-    pub(super) fn insert(&mut self, owner: &Owner, watcher: Watcher<P>) -> Handle {
+    pub(super) fn insert(&mut self, owner: &WatchOwner, watcher: Watcher<P>) -> WatcherHandle {
         self.watcher_shares.take(sharer(owner.client), 1);
         if owner.id != 0 {
             *self.owners.entry(owner.id).or_default() += 1;
         }
-        self.waits += usize::from(matches!(watcher.role, Role::Wait(_)));
+        self.waits += usize::from(matches!(watcher.role, WatcherRole::Wait(_)));
         let generation = watcher.generation;
         let index = self.watchers.insert(watcher) as u32;
         self.places.insert(index);
         if let Some(watcher) = self.watchers.get(index as usize) {
             self.registry.insert(&watcher.range, index);
         }
-        Handle { index, generation }
+        WatcherHandle { index, generation }
     }
 
     /// Removes a watcher from every table.
@@ -320,18 +324,18 @@ impl<P> Hub<P> {
         self.places.remove(index);
         self.registry.remove(&watcher.range, index);
         let (deadline, owner) = match &watcher.role {
-            Role::Wait(wait) => {
+            WatcherRole::Wait(wait) => {
                 self.waits -= 1;
                 self.searching.remove(&(wait.owner.id, index));
                 (wait.deadline, Some(&wait.owner))
             }
-            Role::Watch(watch) => {
+            WatcherRole::Watch(watch) => {
                 let stream = self.streams.get(watch.stream as usize);
                 (watch.progress_due, stream.map(|stream| &stream.owner))
             }
         };
         self.deadlines.remove(&(deadline, index));
-        let Some(Owner { id, client, .. }) = owner.map(|owner| &**owner) else {
+        let Some(WatchOwner { id, client, .. }) = owner.map(|owner| &**owner) else {
             return Some(watcher);
         };
         self.watcher_shares.give_back(sharer(*client), 1);
@@ -349,7 +353,7 @@ impl<P> Hub<P> {
         self.generation
     }
 
-    pub(super) fn find(&self, handle: Handle) -> Option<&Watcher<P>> {
+    pub(super) fn find(&self, handle: WatcherHandle) -> Option<&Watcher<P>> {
         self.watchers
             .get(handle.index as usize)
             .filter(|watcher| watcher.generation == handle.generation)
@@ -374,7 +378,7 @@ impl<P> Hub<P> {
         // Continues from the slot of the last one listed, which another watcher may have taken since.
         let found = self
             .places
-            .from(Handle::from_u64(after).index)
+            .from(WatcherHandle::from_u64(after).index)
             .filter_map(|index| Some(self.describe(index, self.watchers.get(index as usize)?)))
             .filter(|watcher| watcher.id > after);
         let bytes_max = self.state.config().range_bytes_max;
@@ -392,16 +396,16 @@ impl<P> Hub<P> {
 
     fn describe(&self, index: u32, watcher: &Watcher<P>) -> WatcherInfo {
         let (kind, owner, behind) = match &watcher.role {
-            Role::Wait(wait) => (
+            WatcherRole::Wait(wait) => (
                 WatcherKind::Wait,
                 Some(&wait.owner),
                 wait.search.as_ref().map_or(0, |search| match **search {
-                    Search::Events(Events { cursor, .. }) if cursor != 0 => self.behind(cursor),
-                    Search::Count(Count { first, .. }) => self.behind(first),
-                    Search::Events(_) | Search::Keys { .. } => 0,
+                    WaitSearch::Events(Events { cursor, .. }) if cursor != 0 => self.behind(cursor),
+                    WaitSearch::Count(Count { first, .. }) => self.behind(first),
+                    WaitSearch::Events(_) | WaitSearch::Keys { .. } => 0,
                 }),
             ),
-            Role::Watch(watch) => {
+            WatcherRole::Watch(watch) => {
                 let behind = match &watch.snapshot {
                     Some(snapshot) => self.state.visible() - snapshot.revision,
                     None if watch.cursor == 0 => 0,
@@ -412,7 +416,7 @@ impl<P> Hub<P> {
             }
         };
         WatcherInfo {
-            id: Handle { index, generation: watcher.generation }.to_u64(),
+            id: WatcherHandle { index, generation: watcher.generation }.to_u64(),
             kind,
             owner: owner.map(|owner| owner.name.clone()).unwrap_or_default(),
             range: watcher.range.clone(),
@@ -422,7 +426,7 @@ impl<P> Hub<P> {
 
     /// Returns the number of revisions from the event at `cursor` on; all in the history, if the event
     /// is compacted.
-    fn behind(&self, cursor: Seq) -> u64 {
+    fn behind(&self, cursor: EventSeq) -> u64 {
         let history = self.state.history();
         let revision = match history.get(cursor) {
             Some(entry) => entry.event.revision(),
@@ -433,17 +437,17 @@ impl<P> Hub<P> {
     }
 
     pub(super) fn end(&mut self, id: u64) -> Result<(), StoreError> {
-        let handle = Handle::from_u64(id);
+        let handle = WatcherHandle::from_u64(id);
         let watcher = self.find(handle).ok_or(StoreError::WatchNotFound(id))?;
         match &watcher.role {
-            Role::Wait(_) => {
+            WatcherRole::Wait(_) => {
                 let unfinished = self.unfinished();
                 self.end_wait(handle.index, |resume| match resume {
                     Some(resume) => StoreError::EndedByOperator { resume },
                     None => unfinished,
                 });
             }
-            Role::Watch(_) => {
+            WatcherRole::Watch(_) => {
                 self.end_watch(handle.index);
             }
         }
@@ -451,12 +455,12 @@ impl<P> Hub<P> {
     }
 
     /// Ends every wait and watch when the service stops.
-    pub(crate) fn stop(&mut self) -> Vec<(Handle, Batch)> {
+    pub(crate) fn stop(&mut self) -> Vec<(WatcherHandle, EventBatch)> {
         self.finish_notifying();
         let waits: Vec<u32> = self
             .watchers
             .iter()
-            .filter(|(_, watcher)| matches!(watcher.role, Role::Wait(_)))
+            .filter(|(_, watcher)| matches!(watcher.role, WatcherRole::Wait(_)))
             .map(|(index, _)| index as u32)
             .collect();
         for index in waits {
@@ -469,7 +473,7 @@ impl<P> Hub<P> {
 /// The result of [`Hub::next_batch`].
 pub(crate) enum NextBatch {
     /// A batch for this stream.
-    Batch(Handle, Buffered<Batch>),
+    Batch(WatcherHandle, Buffered<EventBatch>),
     /// There may be a batch in the next turn.
     Again,
     /// There is nothing to show.

@@ -17,10 +17,10 @@ use smallvec::{SmallVec, smallvec};
 use crate::model::Blob;
 
 /// The index of a node.
-type Handle = u32;
+type NodeIndex = u32;
 
 /// No node: the vector is never this long.
-const NIL: Handle = Handle::MAX;
+const NIL: NodeIndex = NodeIndex::MAX;
 
 /// A vector this many times longer than its nodes need is shrunk.
 const SLACK_MAX: usize = 4;
@@ -31,20 +31,20 @@ const SLACK_MAX: usize = 4;
 /// any other and contains nothing.
 #[derive(Debug)]
 pub(crate) struct IntervalTree<V> {
-    nodes: Vec<Node<V>>,
-    root: Handle,
+    nodes: Vec<TreeNode<V>>,
+    root: NodeIndex,
 }
 
 #[derive(Debug)]
-struct Node<V> {
+struct TreeNode<V> {
     from: Blob,
     to: Blob,
     value: V,
-    left: Handle,
-    right: Handle,
+    left: NodeIndex,
+    right: NodeIndex,
     /// The node of this subtree with the furthest `to`; takes a quarter of the memory of a copy of
     /// `to`.
-    furthest: Handle,
+    furthest: NodeIndex,
     /// The number of levels of this subtree.
     height: u8,
 }
@@ -90,8 +90,16 @@ impl<V> IntervalTree<V> {
             return Some(std::mem::replace(present, value));
         }
         debug_assert!(self.nodes.len() < NIL as usize, "handles are 32 bits");
-        let new = self.nodes.len() as Handle;
-        self.nodes.push(Node { from, to, value, left: NIL, right: NIL, furthest: new, height: 1 });
+        let new = self.nodes.len() as NodeIndex;
+        self.nodes.push(TreeNode {
+            from,
+            to,
+            value,
+            left: NIL,
+            right: NIL,
+            furthest: new,
+            height: 1,
+        });
         self.root = self.attach(self.root, new);
         None
     }
@@ -104,7 +112,7 @@ impl<V> IntervalTree<V> {
         }
         self.root = self.detach(self.root, gone);
         let node = self.nodes.swap_remove(gone as usize);
-        self.renumber(self.nodes.len() as Handle, gone);
+        self.renumber(self.nodes.len() as NodeIndex, gone);
         if self.nodes.capacity() / SLACK_MAX > self.nodes.len() {
             self.nodes.shrink_to(2 * self.nodes.len());
         }
@@ -115,7 +123,7 @@ impl<V> IntervalTree<V> {
     ///
     /// O((1 + matches) log n), and O(n) at most.
     pub(crate) fn for_each_containing(&self, key: &[u8], mut f: impl FnMut(&V)) {
-        let mut pending: SmallVec<[Handle; 48]> = smallvec![self.root];
+        let mut pending: SmallVec<[NodeIndex; 48]> = smallvec![self.root];
         while let Some(at) = pending.pop() {
             let Some(node) = self.node(at) else { continue };
             if !ends_after(self.end(node.furthest), key) {
@@ -131,43 +139,43 @@ impl<V> IntervalTree<V> {
         }
     }
 
-    fn node(&self, at: Handle) -> Option<&Node<V>> {
+    fn node(&self, at: NodeIndex) -> Option<&TreeNode<V>> {
         self.nodes.get(at as usize)
     }
 
-    fn node_mut(&mut self, at: Handle) -> Option<&mut Node<V>> {
+    fn node_mut(&mut self, at: NodeIndex) -> Option<&mut TreeNode<V>> {
         self.nodes.get_mut(at as usize)
     }
 
-    fn left(&self, at: Handle) -> Handle {
+    fn left(&self, at: NodeIndex) -> NodeIndex {
         self.node(at).map_or(NIL, |node| node.left)
     }
 
-    fn right(&self, at: Handle) -> Handle {
+    fn right(&self, at: NodeIndex) -> NodeIndex {
         self.node(at).map_or(NIL, |node| node.right)
     }
 
-    fn height(&self, at: Handle) -> u8 {
+    fn height(&self, at: NodeIndex) -> u8 {
         self.node(at).map_or(0, |node| node.height)
     }
 
-    fn end(&self, at: Handle) -> &[u8] {
+    fn end(&self, at: NodeIndex) -> &[u8] {
         self.node(at).map_or(&[], |node| &node.to)
     }
 
-    fn set_left(&mut self, at: Handle, child: Handle) {
+    fn set_left(&mut self, at: NodeIndex, child: NodeIndex) {
         if let Some(node) = self.node_mut(at) {
             node.left = child;
         }
     }
 
-    fn set_right(&mut self, at: Handle, child: Handle) {
+    fn set_right(&mut self, at: NodeIndex, child: NodeIndex) {
         if let Some(node) = self.node_mut(at) {
             node.right = child;
         }
     }
 
-    fn find(&self, from: &[u8], to: &[u8]) -> Handle {
+    fn find(&self, from: &[u8], to: &[u8]) -> NodeIndex {
         let mut at = self.root;
         while let Some(node) = self.node(at) {
             match compare((from, to), (&node.from, &node.to)) {
@@ -179,7 +187,7 @@ impl<V> IntervalTree<V> {
         at
     }
 
-    fn order(&self, one: Handle, other: Handle) -> Ordering {
+    fn order(&self, one: NodeIndex, other: NodeIndex) -> Ordering {
         match (self.node(one), self.node(other)) {
             (Some(one), Some(other)) => compare((&one.from, &one.to), (&other.from, &other.to)),
             _ => Ordering::Equal,
@@ -187,7 +195,7 @@ impl<V> IntervalTree<V> {
     }
 
     /// Inserts `new` into the subtree `at`; returns the subtree's new root.
-    fn attach(&mut self, at: Handle, new: Handle) -> Handle {
+    fn attach(&mut self, at: NodeIndex, new: NodeIndex) -> NodeIndex {
         if at == NIL {
             return new;
         }
@@ -202,7 +210,7 @@ impl<V> IntervalTree<V> {
     }
 
     /// Removes `gone`, which must be there, from the subtree `at`; returns the subtree's new root.
-    fn detach(&mut self, at: Handle, gone: Handle) -> Handle {
+    fn detach(&mut self, at: NodeIndex, gone: NodeIndex) -> NodeIndex {
         match self.order(gone, at) {
             Ordering::Less => {
                 let left = self.detach(self.left(at), gone);
@@ -219,7 +227,7 @@ impl<V> IntervalTree<V> {
     }
 
     /// Joins the two subtrees of a removed node.
-    fn join(&mut self, left: Handle, right: Handle) -> Handle {
+    fn join(&mut self, left: NodeIndex, right: NodeIndex) -> NodeIndex {
         if right == NIL {
             return left;
         }
@@ -235,7 +243,7 @@ impl<V> IntervalTree<V> {
 
     /// Restores height, furthest end and balance of `at` after a change one level below; returns the
     /// new root.
-    fn balance(&mut self, at: Handle) -> Handle {
+    fn balance(&mut self, at: NodeIndex) -> NodeIndex {
         let (left, right) = (self.left(at), self.right(at));
         if self.height(left) > self.height(right) + 1 {
             if self.height(self.left(left)) < self.height(self.right(left)) {
@@ -255,7 +263,7 @@ impl<V> IntervalTree<V> {
         }
     }
 
-    fn rotate_left(&mut self, at: Handle) -> Handle {
+    fn rotate_left(&mut self, at: NodeIndex) -> NodeIndex {
         let raised = self.right(at);
         self.set_right(at, self.left(raised));
         self.set_left(raised, at);
@@ -264,7 +272,7 @@ impl<V> IntervalTree<V> {
         raised
     }
 
-    fn rotate_right(&mut self, at: Handle) -> Handle {
+    fn rotate_right(&mut self, at: NodeIndex) -> NodeIndex {
         let raised = self.left(at);
         self.set_left(at, self.right(raised));
         self.set_right(raised, at);
@@ -274,7 +282,7 @@ impl<V> IntervalTree<V> {
     }
 
     /// Recomputes what `at` stores about its subtree.
-    fn refresh(&mut self, at: Handle) {
+    fn refresh(&mut self, at: NodeIndex) {
         let mut furthest = at;
         let mut height = 0;
         for child in [self.left(at), self.right(at)] {
@@ -292,11 +300,11 @@ impl<V> IntervalTree<V> {
     }
 
     /// Redirects references from `old` to `new`, where the node is now.
-    fn renumber(&mut self, old: Handle, new: Handle) {
+    fn renumber(&mut self, old: NodeIndex, new: NodeIndex) {
         if old == new {
             return;
         }
-        let renumbered = |at: &mut Handle| {
+        let renumbered = |at: &mut NodeIndex| {
             if *at == old {
                 *at = new;
             }
@@ -368,7 +376,7 @@ mod tests {
     }
 
     /// Counts the nodes below `at`, and checks their order and the invariants in the module doc.
-    fn check(tree: &IntervalTree<u32>, at: Handle) -> usize {
+    fn check(tree: &IntervalTree<u32>, at: NodeIndex) -> usize {
         let Some(node) = tree.node(at) else { return 0 };
         let (left, right) = (node.left, node.right);
         assert!(left == NIL || tree.order(left, at).is_lt());

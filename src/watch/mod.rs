@@ -1,12 +1,12 @@
 //! Waits and watches: finding those that a key concerns, and what they are shown.
 //!
 //! [`Hub`] combines the store with its watchers, and is as pure as the store: requests, waits and
-//! time come in; replies, answers and batches go out. [`Registry`] finds the watchers that a
+//! time come in; replies, answers and batches go out. [`WatcherRegistry`] finds the watchers that a
 //! changed key concerns.
 //!
 //! # Design
 //!
-//! - `Registry` finds exact keys by hash, prefixes by hash per distinct length, and other ranges
+//! - `WatcherRegistry` finds exact keys by hash, prefixes by hash per distinct length, and other ranges
 //!   in an interval tree (AVL, CLRS 14.3). The cost of an event does not depend on which other
 //!   keys are watched.
 //! - Watchers are notified of an event in slices (`notices`). Until all of them are, no watch is shown
@@ -30,9 +30,9 @@ mod hub;
 mod interval_tree;
 mod notices;
 mod paused;
-mod places;
 mod registry;
 mod search;
+mod slot_set;
 mod stream;
 mod wait;
 mod watcher;
@@ -41,9 +41,9 @@ mod watcher_set;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use batch::{Batch, Delivery, News};
+pub(crate) use batch::{EventBatch, WatchDelivery, WatchUpdate};
 pub(crate) use hub::{Hub, NextBatch};
 #[cfg(any(test, feature = "internals"))]
-pub(crate) use registry::Registry;
+pub(crate) use registry::WatcherRegistry;
 pub(crate) use wait::WaitStart;
-pub(crate) use watcher::{Handle, Owner, View};
+pub(crate) use watcher::{View, WatchOwner, WatcherHandle};

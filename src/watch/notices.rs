@@ -8,17 +8,17 @@
 use std::ops::Range;
 
 use super::hub::Hub;
-use super::watcher::Role;
+use super::watcher::WatcherRole;
 use crate::model::Event;
-use crate::store::Seq;
+use crate::store::EventSeq;
 
 /// Events whose watchers are not all notified yet.
 #[derive(Debug, Default)]
 pub(super) struct Notices {
     /// The events whose watchers are still to be looked up.
-    events: Range<Seq>,
+    events: Range<EventSeq>,
     /// The event before them, while some of its watchers are not notified.
-    event: Option<(Seq, Event)>,
+    event: Option<(EventSeq, Event)>,
     /// The watchers of that event, and the number already notified. Reused to save allocations.
     watchers: Vec<u32>,
     notified: usize,
@@ -31,7 +31,7 @@ impl<P> Hub<P> {
     }
 
     /// Begins to notify the watchers of the events from `before` on, and notifies the first slice.
-    pub(super) fn notify(&mut self, before: Seq) {
+    pub(super) fn notify(&mut self, before: EventSeq) {
         if self.begin_to_notify(before) {
             self.notify_some(self.state.config().slice_max);
         }
@@ -39,7 +39,7 @@ impl<P> Hub<P> {
 
     /// Lists the events from `before` on; returns whether there are any. All watchers of earlier events
     /// must be notified.
-    pub(super) fn begin_to_notify(&mut self, before: Seq) -> bool {
+    pub(super) fn begin_to_notify(&mut self, before: EventSeq) -> bool {
         let end = self.state.history().end();
         if before >= end || self.watchers.is_empty() {
             return false;
@@ -74,7 +74,7 @@ impl<P> Hub<P> {
     }
 
     /// Looks up the watchers of an event.
-    fn look_up(&mut self, seq: Seq) {
+    fn look_up(&mut self, seq: EventSeq) {
         let Some(entry) = self.state.history().get(seq) else { return };
         let Notices { watchers, notified, event, .. } = &mut self.notices;
         watchers.clear();
@@ -94,8 +94,8 @@ impl<P> Hub<P> {
         for index in now {
             // No watcher is added meanwhile, so the slot of one that has ended is vacant.
             match self.watchers.get(*index as usize).map(|watcher| &watcher.role) {
-                Some(Role::Wait(_)) => self.notify_wait(*index, seq, &event),
-                Some(Role::Watch(_)) => self.notify_watch(*index, seq, &event),
+                Some(WatcherRole::Wait(_)) => self.notify_wait(*index, seq, &event),
+                Some(WatcherRole::Watch(_)) => self.notify_watch(*index, seq, &event),
                 None => {}
             }
         }

@@ -5,7 +5,7 @@ use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
 use super::hub::Hub;
-use super::watcher::{Handle, Owner};
+use super::watcher::{WatchOwner, WatcherHandle};
 
 /// The number of streams that resume at once.
 const GROUP: usize = 16;
@@ -16,7 +16,7 @@ const OWNERS: usize = 64;
 /// The streams whose owners have buffered as much as they may, by owner.
 #[derive(Debug, Default)]
 pub(super) struct PausedStreams {
-    streams: BTreeSet<(u64, Handle)>,
+    streams: BTreeSet<(u64, WatcherHandle)>,
     /// The owners that may be able to buffer more.
     roomy: BTreeSet<u64>,
     /// The last owner that was tried.
@@ -24,7 +24,7 @@ pub(super) struct PausedStreams {
 }
 
 impl PausedStreams {
-    pub(super) fn remove(&mut self, stream: &(u64, Handle)) {
+    pub(super) fn remove(&mut self, stream: &(u64, WatcherHandle)) {
         self.streams.remove(stream);
     }
 
@@ -38,14 +38,14 @@ impl PausedStreams {
     }
 
     /// Returns the first paused streams of `owner`.
-    fn first_of(&self, owner: u64, count: usize) -> Vec<Handle> {
-        let own = self.streams.range((owner, Handle::FIRST)..=(owner, Handle::LAST));
+    fn first_of(&self, owner: u64, count: usize) -> Vec<WatcherHandle> {
+        let own = self.streams.range((owner, WatcherHandle::FIRST)..=(owner, WatcherHandle::LAST));
         own.take(count).map(|(_, handle)| *handle).collect()
     }
 
     /// Returns the owner after the last one tried, in a circle.
     fn next_owner(&mut self) -> Option<u64> {
-        let after = (Excluded((self.turn, Handle::LAST)), Unbounded);
+        let after = (Excluded((self.turn, WatcherHandle::LAST)), Unbounded);
         let next = self.streams.range(after).next().or_else(|| self.streams.first());
         self.turn = next?.0;
         Some(self.turn)
@@ -54,7 +54,7 @@ impl PausedStreams {
 
 impl<P> Hub<P> {
     /// Stops reading for a stream until its owner may buffer more.
-    pub(super) fn pause(&mut self, owner: &Arc<Owner>, handle: Handle) {
+    pub(super) fn pause(&mut self, owner: &Arc<WatchOwner>, handle: WatcherHandle) {
         owner.buffered.note_paused();
         // The allowance was too small: an owner with `GROUP` or more streams would be tried for ever.
         self.paused.roomy.remove(&owner.id);
@@ -62,7 +62,7 @@ impl<P> Hub<P> {
     }
 
     /// Notes that `owner` may be able to buffer more.
-    pub(crate) fn note_room(&mut self, owner: u64) {
+    pub(crate) fn note_capacity(&mut self, owner: u64) {
         if !self.paused.first_of(owner, 1).is_empty() {
             self.paused.roomy.insert(owner);
         }
@@ -70,7 +70,7 @@ impl<P> Hub<P> {
 
     /// Tries some owners of paused streams: when other owners free memory of the shared sum, nobody
     /// reports it.
-    pub(crate) fn look_for_room(&mut self) {
+    pub(crate) fn look_for_capacity(&mut self) {
         for _ in 0..OWNERS {
             let Some(owner) = self.paused.next_owner() else { break };
             if !self.paused.roomy.insert(owner) {

@@ -1,4 +1,4 @@
-//! [`Registry`]: finds the watchers of a key.
+//! [`WatcherRegistry`]: finds the watchers of a key.
 
 use std::ops::Bound;
 
@@ -27,7 +27,7 @@ type WatcherMap = HashMap<Blob, WatcherSet, RandomState>;
 /// Keys are shared with the ranges that they came from, and nothing is kept for a range without
 /// watchers.
 #[derive(Debug, Default)]
-pub(crate) struct Registry {
+pub(crate) struct WatcherRegistry {
     keys: WatcherMap,
     /// Prefixes of all lengths together: equal bytes have equal lengths.
     prefixes: WatcherMap,
@@ -47,7 +47,7 @@ struct PrefixLength {
     prefixes: usize,
 }
 
-impl Registry {
+impl WatcherRegistry {
     /// Returns the number of pairs.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
@@ -268,14 +268,14 @@ mod tests {
         vec(step, 0..400)
     }
 
-    fn watchers(registry: &Registry, key: &[u8]) -> Vec<WatcherIndex> {
+    fn watchers(registry: &WatcherRegistry, key: &[u8]) -> Vec<WatcherIndex> {
         let mut found = Vec::new();
         registry.for_each(key, |watcher| found.push(watcher));
         found.sort_unstable();
         found
     }
 
-    fn assert_holds_nothing(registry: &Registry) {
+    fn assert_holds_nothing(registry: &WatcherRegistry) {
         assert_eq!(registry.len(), 0);
         assert!(registry.keys.is_empty() && registry.prefixes.is_empty());
         assert!(registry.prefix_lengths.is_empty());
@@ -292,7 +292,7 @@ mod tests {
             steps in steps(),
             keys in vec(prop_oneof![short(), long()], 20),
         ) {
-            let mut registry = Registry::default();
+            let mut registry = WatcherRegistry::default();
             let mut model: Vec<(KeyRange, WatcherIndex)> = Vec::new();
             for step in steps {
                 let (pair, insert) = match step {
@@ -334,7 +334,7 @@ mod tests {
 
     #[test]
     fn prefixes_of_further_lengths_are_found_wherever_they_were_put() {
-        let mut registry = Registry::default();
+        let mut registry = WatcherRegistry::default();
         for length in 0..PREFIX_LENGTHS_MAX {
             registry.insert(&prefix_of(length), 1);
         }
@@ -358,7 +358,7 @@ mod tests {
 
     #[test]
     fn a_watcher_comes_up_once_for_each_of_its_ranges() {
-        let mut registry = Registry::default();
+        let mut registry = WatcherRegistry::default();
         let ranges = [
             KeyRange::key("ab"),
             KeyRange::prefix("a"),
@@ -377,7 +377,7 @@ mod tests {
     #[test]
     fn a_watcher_of_its_own_key_costs_less_than_80_bytes() {
         for watchers in [1_000, 14_336, 14_337, 20_000, 28_672, 28_673, 100_000] {
-            let mut registry = Registry::default();
+            let mut registry = WatcherRegistry::default();
             for watcher in 0..watchers {
                 registry.insert(&KeyRange::key(watcher.to_string()), watcher);
             }
@@ -388,7 +388,7 @@ mod tests {
 
     #[test]
     fn gives_memory_back_while_watchers_go() {
-        let mut registry = Registry::default();
+        let mut registry = WatcherRegistry::default();
         let range = |n: u32| KeyRange::key(n.to_string());
         for watcher in 0..50_000 {
             registry.insert(&range(watcher), watcher);

@@ -11,23 +11,23 @@ use std::sync::Arc;
 
 use super::hub::Hub;
 use super::wait::{condition_meets, state_meets};
-use super::watcher::{Count, Events, Role, Search, Wait};
+use super::watcher::{Count, Events, Wait, WaitSearch, WatcherRole};
 use crate::model::{
     Blob, Event, EventKind, KeyRange, Revision, WaitCondition, WaitOutcome, WaitRequest,
 };
-use crate::store::{Seq, StoreError};
+use crate::store::{EventSeq, StoreError};
 
 /// The number of keys and events that one search examines before another owner's turn.
 const SEARCHED_IN_TURN: usize = 64;
 
 /// The result of a slice of a search.
-pub(super) enum Found {
+pub(super) enum SearchResult {
     /// The answer.
     Met(WaitOutcome),
     /// Nothing up to the end of the history: from now on, new events are judged.
-    End(Search),
+    End(WaitSearch),
     /// Nothing yet.
-    More(Search),
+    More(WaitSearch),
     /// Events were compacted before the search reached them.
     Overtaken,
 }
@@ -39,7 +39,7 @@ impl<P> Hub<P> {
         &self,
         request: &WaitRequest,
         after: Revision,
-    ) -> Result<Search, StoreError> {
+    ) -> Result<WaitSearch, StoreError> {
         let (oldest, current) = (self.state.history().oldest(), self.state.visible());
         if after > current {
             return Err(StoreError::Future { asked: after, oldest, current });
@@ -54,16 +54,23 @@ impl<P> Hub<P> {
             KeyRange::Key(key) => self.state.first_event_after(key, after),
             _ => self.state.history().first_of(after + 1),
         };
-        Ok(Search::Events(Events { cursor, ..Events::OVER }))
+        Ok(WaitSearch::Events(Events { cursor, ..Events::OVER }))
     }
 
     /// Returns the count of the keys of `range` that existed after revision `at`, whose later events
     /// must all be in the history.
-    pub(super) fn count_after(&self, range: &KeyRange, at: Revision, is_state: bool) -> Search {
+    pub(super) fn count_after(&self, range: &KeyRange, at: Revision, is_state: bool) -> WaitSearch {
         let history = self.state.history();
         let first = history.first_of(at + 1);
         let live = i64::try_from(self.state.count_applied(range)).unwrap_or(i64::MAX);
-        Search::Count(Count { at, is_state, first, next: first, end: history.applied_end(), live })
+        WaitSearch::Count(Count {
+            at,
+            is_state,
+            first,
+            next: first,
+            end: history.applied_end(),
+            live,
+        })
     }
 
     /// Continues the searches by about `slice` keys and events in all. Owners take turns, so that many
@@ -85,21 +92,23 @@ impl<P> Hub<P> {
     /// Continues the search of a wait by up to `slice` keys and events.
     pub(super) fn search_on(&mut self, index: u32, slice: &mut usize) {
         let Some(watcher) = self.watchers.get_mut(index as usize) else { return };
-        let Role::Wait(wait) = &mut watcher.role else { return };
+        let WatcherRole::Wait(wait) = &mut watcher.role else { return };
         let Some(from) = wait.search.take() else { return };
         let Some(watcher) = self.watchers.get(index as usize) else { return };
-        let Role::Wait(Wait { condition, .. }) = &watcher.role else { return };
+        let WatcherRole::Wait(Wait { condition, .. }) = &watcher.role else { return };
         match self.search_some(&watcher.range, condition, *from, slice) {
-            Found::Met(outcome) => self.answer(index, Ok(outcome)),
-            Found::End(search) | Found::More(search) => self.set_search(index, search),
-            Found::Overtaken => self.answer(index, Err(self.overtaken())),
+            SearchResult::Met(outcome) => self.answer(index, Ok(outcome)),
+            SearchResult::End(search) | SearchResult::More(search) => {
+                self.set_search(index, search)
+            }
+            SearchResult::Overtaken => self.answer(index, Err(self.overtaken())),
         }
     }
 
     /// Stores the progress of a wait's search.
-    pub(super) fn set_search(&mut self, index: u32, search: Search) {
+    pub(super) fn set_search(&mut self, index: u32, search: WaitSearch) {
         let Some(watcher) = self.watchers.get_mut(index as usize) else { return };
-        let Role::Wait(wait) = &mut watcher.role else { return };
+        let WatcherRole::Wait(wait) = &mut watcher.role else { return };
         let place = (wait.owner.id, index);
         if search.is_over() {
             self.searching.remove(&place);
@@ -114,14 +123,16 @@ impl<P> Hub<P> {
         &self,
         range: &KeyRange,
         condition: &WaitCondition,
-        from: Search,
+        from: WaitSearch,
         slice: &mut usize,
-    ) -> Found {
+    ) -> SearchResult {
         let before = *slice;
         let found = match from {
-            Search::Keys { last, first } => self.search_keys(range, condition, last, first, slice),
-            Search::Count(count) => self.search_count(range, condition, count, slice),
-            Search::Events(from) => self.search_events(range, condition, from, slice),
+            WaitSearch::Keys { last, first } => {
+                self.search_keys(range, condition, last, first, slice)
+            }
+            WaitSearch::Count(count) => self.search_count(range, condition, count, slice),
+            WaitSearch::Events(from) => self.search_events(range, condition, from, slice),
         };
         self.state.count_steps(before - *slice);
         found
@@ -134,9 +145,9 @@ impl<P> Hub<P> {
         range: &KeyRange,
         condition: &WaitCondition,
         last: Option<Blob>,
-        first: Seq,
+        first: EventSeq,
         slice: &mut usize,
-    ) -> Found {
+    ) -> SearchResult {
         let (start, end) = range.bounds();
         let bounds = (last.clone().map_or(start, Bound::Excluded), end);
         let revision = self.state.visible();
@@ -152,10 +163,10 @@ impl<P> Hub<P> {
         });
         if let Some(kv) = found {
             let event = Event { kv: Arc::clone(kv), previous: None };
-            return Found::Met(WaitOutcome::Met { revision, event: Some(event) });
+            return SearchResult::Met(WaitOutcome::Met { revision, event: Some(event) });
         }
         if more {
-            return Found::More(Search::Keys { last: at.cloned().or(last), first });
+            return SearchResult::More(WaitSearch::Keys { last: at.cloned().or(last), first });
         }
         self.search_events(range, condition, Events { cursor: first, ..Events::OVER }, slice)
     }
@@ -167,15 +178,15 @@ impl<P> Hub<P> {
         condition: &WaitCondition,
         mut count: Count,
         slice: &mut usize,
-    ) -> Found {
+    ) -> SearchResult {
         while count.next < count.end {
             if *slice == 0 {
-                return Found::More(Search::Count(count));
+                return SearchResult::More(WaitSearch::Count(count));
             }
             *slice -= 1;
             // Includes events that are not visible yet, because the existing keys include theirs.
             let Some(entry) = self.state.history().entry(count.next) else {
-                return Found::Overtaken;
+                return SearchResult::Overtaken;
             };
             count.next += 1;
             if range.contains(&entry.event.kv.key) {
@@ -184,7 +195,7 @@ impl<P> Hub<P> {
             }
         }
         if count.is_state && count.live == 0 {
-            return Found::Met(WaitOutcome::Met { revision: count.at, event: None });
+            return SearchResult::Met(WaitOutcome::Met { revision: count.at, event: None });
         }
         let live = usize::try_from(count.live).unwrap_or(0);
         let events = Events { cursor: count.first, live, ..Events::OVER };
@@ -197,7 +208,7 @@ impl<P> Hub<P> {
         condition: &WaitCondition,
         from: Events,
         slice: &mut usize,
-    ) -> Found {
+    ) -> SearchResult {
         let history = self.state.history();
         let single = matches!(range, KeyRange::Key(_));
         let mut at = from;
@@ -205,13 +216,13 @@ impl<P> Hub<P> {
             // Must come first: a cursor past the last event of its key would never see the next one.
             if at.cursor == 0 || at.cursor >= history.end() {
                 let over = Events { cursor: 0, seen: history.end(), ..at };
-                return Found::End(Search::Events(over));
+                return SearchResult::End(WaitSearch::Events(over));
             }
             if *slice == 0 {
-                return Found::More(Search::Events(at));
+                return SearchResult::More(WaitSearch::Events(at));
             }
             *slice -= 1;
-            let Some(entry) = history.get(at.cursor) else { return Found::Overtaken };
+            let Some(entry) = history.get(at.cursor) else { return SearchResult::Overtaken };
             let found = match condition {
                 WaitCondition::Absent if !single => self.emptied(range, &mut at, &entry.event),
                 _ => {
@@ -220,9 +231,9 @@ impl<P> Hub<P> {
             };
             if found {
                 let seq = if at.deleted == 0 { at.cursor } else { at.deleted };
-                return history
-                    .get(seq)
-                    .map_or(Found::Overtaken, |it| Found::Met(met(it.event.clone())));
+                return history.get(seq).map_or(SearchResult::Overtaken, |it| {
+                    SearchResult::Met(met(it.event.clone()))
+                });
             }
             at.cursor = if single { entry.next } else { at.cursor + 1 };
         }
@@ -252,20 +263,24 @@ impl<P> Hub<P> {
     /// state.
     pub(super) fn considered(
         &self,
-        search: Option<&Search>,
+        search: Option<&WaitSearch>,
     ) -> Result<Option<Revision>, StoreError> {
         let history = self.state.history();
         match search {
-            Some(Search::Keys { .. } | Search::Count(Count { is_state: true, .. })) => Ok(None),
-            Some(Search::Count(count)) if count.at + 1 < history.oldest() => Err(self.overtaken()),
-            Some(Search::Count(count)) => Ok(Some(count.at)),
-            Some(Search::Events(events)) if events.cursor != 0 => {
+            Some(WaitSearch::Keys { .. } | WaitSearch::Count(Count { is_state: true, .. })) => {
+                Ok(None)
+            }
+            Some(WaitSearch::Count(count)) if count.at + 1 < history.oldest() => {
+                Err(self.overtaken())
+            }
+            Some(WaitSearch::Count(count)) => Ok(Some(count.at)),
+            Some(WaitSearch::Events(events)) if events.cursor != 0 => {
                 match history.get(events.cursor) {
                     Some(entry) => Ok(Some(entry.event.revision() - 1)),
                     None => Err(self.overtaken()),
                 }
             }
-            Some(Search::Events(_)) | None => Ok(Some(self.state.visible())),
+            Some(WaitSearch::Events(_)) | None => Ok(Some(self.state.visible())),
         }
     }
 
@@ -286,7 +301,7 @@ impl Events {
     pub(super) const OVER: Self = Self { cursor: 0, seen: 0, live: 0, deleted: 0 };
 }
 
-impl Search {
+impl WaitSearch {
     /// Returns whether everything up to now was examined.
     pub(super) fn is_over(&self) -> bool {
         matches!(self, Self::Events(Events { cursor: 0, .. }))

@@ -5,22 +5,24 @@ use std::sync::Arc;
 
 use crate::environment::RandomState;
 
-use super::batch::{Batch, Delivery, News};
+use super::batch::{EventBatch, WatchDelivery, WatchUpdate};
 use super::collect::end_error;
 use super::hub::Hub;
-use super::watcher::{Handle, Owner, Role, Snapshot, View, Watch, WatchOptions, Watcher};
+use super::watcher::{
+    StreamWatch, View, WatchOptions, WatchOwner, WatchSnapshot, Watcher, WatcherHandle, WatcherRole,
+};
 use crate::fair::sharer;
 use crate::model::{Delivery as Policy, Event, KeyRange, Revision, WatchFrom, WatchRequest};
-use crate::store::{Micros, Seq, StoreError};
+use crate::store::{EventSeq, Micros, StoreError};
 
 /// The number of queue entries of ended watches that a stream tolerates beyond one per watch.
 const QUEUE_SLACK: usize = 64;
 
 #[derive(Debug)]
-pub(super) struct Stream<P> {
+pub(super) struct EventStream<P> {
     pub(super) generation: u32,
-    pub(super) party: P,
-    pub(super) owner: Arc<Owner>,
+    pub(super) address: P,
+    pub(super) owner: Arc<WatchOwner>,
     /// The bytes that the consumer takes now; 0 until it has read the last batch and accepts another.
     pub(super) credit: usize,
     /// Whether the stream is in the hub's list of streams with something to show, or paused.
@@ -34,30 +36,30 @@ impl<P> Hub<P> {
     /// Opens a stream whose consumer takes `credit` bytes.
     pub(crate) fn open_stream(
         &mut self,
-        owner: &Arc<Owner>,
+        owner: &Arc<WatchOwner>,
         credit: usize,
-        party: impl FnOnce() -> P,
-    ) -> Result<Handle, StoreError> {
+        address: impl FnOnce() -> P,
+    ) -> Result<WatcherHandle, StoreError> {
         let what = "too many streams of watches; try again later";
         let (shares, max) = (&self.stream_shares, self.config.streams_max);
         StoreError::share(shares, owner.client, "watch.streams_max", max, what)?;
         self.stream_shares.take(sharer(owner.client), 1);
         let generation = self.new_generation();
-        let index = self.streams.insert(Stream {
+        let index = self.streams.insert(EventStream {
             generation,
-            party: party(),
+            address: address(),
             owner: Arc::clone(owner),
             credit,
             touched: false,
             queue: VecDeque::new(),
             ids: HashMap::default(),
         });
-        Ok(Handle { index: index as u32, generation })
+        Ok(WatcherHandle { index: index as u32, generation })
     }
 
     /// Ends up to `slice` watches of a stream silently, and the stream when none is left; returns
     /// whether the stream has ended.
-    pub(crate) fn close_stream(&mut self, handle: Handle, slice: usize) -> bool {
+    pub(crate) fn close_stream(&mut self, handle: WatcherHandle, slice: usize) -> bool {
         let Ok(stream) = self.stream_mut(handle) else { return true };
         let watches: Vec<u32> = stream.ids.values().copied().take(slice).collect();
         for index in watches {
@@ -80,7 +82,7 @@ impl<P> Hub<P> {
     pub(crate) fn watch(
         &mut self,
         now: Micros,
-        handle: Handle,
+        handle: WatcherHandle,
         watch_id: u64,
         request: WatchRequest,
     ) -> Result<Revision, StoreError> {
@@ -91,7 +93,7 @@ impl<P> Hub<P> {
         }
         let owner = Arc::clone(&stream.owner);
         let progress = self.check_watch(&request)?;
-        self.check_room(&owner)?;
+        self.check_capacity(&owner)?;
         let current = self.state.visible();
         let cursor = match request.from {
             WatchFrom::Now => 0,
@@ -99,9 +101,9 @@ impl<P> Hub<P> {
             WatchFrom::Snapshot => 0,
         };
         let snapshot = (request.from == WatchFrom::Snapshot)
-            .then(|| Box::new(Snapshot { revision: current, after: None }));
+            .then(|| Box::new(WatchSnapshot { revision: current, after: None }));
         let due = cursor != 0 || snapshot.is_some();
-        let watch = Watch {
+        let watch = StreamWatch {
             stream: handle.index,
             watch_id,
             options: options_of(&request),
@@ -117,7 +119,7 @@ impl<P> Hub<P> {
         };
         let generation = self.new_generation();
         let range = request.range;
-        let watcher = Watcher { generation, range, role: Role::Watch(watch) };
+        let watcher = Watcher { generation, range, role: WatcherRole::Watch(watch) };
         let index = self.insert(&owner, watcher).index;
         if progress > 0 {
             self.deadlines.insert((now.saturating_add(progress), index));
@@ -132,14 +134,18 @@ impl<P> Hub<P> {
     }
 
     /// Ends one watch of a stream silently, without effect on the others.
-    pub(crate) fn cancel_watch(&mut self, handle: Handle, watch_id: u64) -> Result<(), StoreError> {
+    pub(crate) fn cancel_watch(
+        &mut self,
+        handle: WatcherHandle,
+        watch_id: u64,
+    ) -> Result<(), StoreError> {
         let index = self.stream(handle)?.ids.get(&watch_id).copied();
         self.drop_watch(index.ok_or(StoreError::WatchNotFound(watch_id))?);
         Ok(())
     }
 
     /// Notes that the consumer has read the last batch and takes `credit` bytes.
-    pub(crate) fn ready(&mut self, handle: Handle, credit: usize) {
+    pub(crate) fn ready(&mut self, handle: WatcherHandle, credit: usize) {
         let Ok(stream) = self.stream_mut(handle) else { return };
         stream.credit = credit;
         self.touch(handle);
@@ -161,7 +167,7 @@ impl<P> Hub<P> {
     }
 
     /// Returns the first event of `range` at or after `from`; 0 if there is none so far.
-    fn first_to_show(&self, range: &KeyRange, from: Revision) -> Result<Seq, StoreError> {
+    fn first_to_show(&self, range: &KeyRange, from: Revision) -> Result<EventSeq, StoreError> {
         let (oldest, current) = (self.state.history().oldest(), self.state.visible());
         if from < oldest {
             return Err(StoreError::Compacted { asked: from, oldest, current });
@@ -179,9 +185,9 @@ impl<P> Hub<P> {
     /// Notifies a watch of a new event in its range. A watch that is behind will reach the event
     /// through its cursor, and leaves the registry until then: an event costs nothing for watches that
     /// are behind.
-    pub(super) fn notify_watch(&mut self, index: u32, seq: Seq, event: &Event) {
+    pub(super) fn notify_watch(&mut self, index: u32, seq: EventSeq, event: &Event) {
         let Some(watcher) = self.watchers.get_mut(index as usize) else { return };
-        let Role::Watch(watch) = &mut watcher.role else { return };
+        let WatcherRole::Watch(watch) = &mut watcher.role else { return };
         if watch.cursor != 0 {
             watch.registered = false;
             self.registry.remove(&watcher.range, index);
@@ -221,12 +227,12 @@ impl<P> Hub<P> {
         let stream_index = watch.stream;
         let Some(stream) = self.streams.get_mut(stream_index as usize) else { return };
         stream.queue.push_back(index);
-        let handle = Handle { index: stream_index, generation: stream.generation };
+        let handle = WatcherHandle { index: stream_index, generation: stream.generation };
         self.touch(handle);
     }
 
     /// Lists a stream that has something to show to a ready consumer.
-    fn touch(&mut self, handle: Handle) {
+    fn touch(&mut self, handle: WatcherHandle) {
         let Ok(stream) = self.stream_mut(handle) else { return };
         if stream.credit > 0 && !stream.touched && !stream.queue.is_empty() {
             stream.touched = true;
@@ -236,7 +242,9 @@ impl<P> Hub<P> {
 
     /// Removes a watch from its stream and from every table.
     pub(super) fn drop_watch(&mut self, index: u32) {
-        let Some(Watcher { role: Role::Watch(watch), .. }) = self.remove(index) else { return };
+        let Some(Watcher { role: WatcherRole::Watch(watch), .. }) = self.remove(index) else {
+            return;
+        };
         if let Some(stream) = self.streams.get_mut(watch.stream as usize) {
             stream.ids.remove(&watch.watch_id);
             // Its queue entry is skipped later; frequent changes of watches must not make the queue
@@ -249,26 +257,33 @@ impl<P> Hub<P> {
     }
 
     /// Ends every stream, with a last batch that reports the end of each watch.
-    pub(super) fn end_streams(&mut self) -> Vec<(Handle, Batch)> {
+    pub(super) fn end_streams(&mut self) -> Vec<(WatcherHandle, EventBatch)> {
         let view = View { previous: false, keys_only: false };
-        let handles: Vec<Handle> = self
+        let handles: Vec<WatcherHandle> = self
             .streams
             .iter()
-            .map(|(index, stream)| Handle { index: index as u32, generation: stream.generation })
+            .map(|(index, stream)| WatcherHandle {
+                index: index as u32,
+                generation: stream.generation,
+            })
             .collect();
         let mut last = Vec::new();
         for handle in handles {
             let Ok(stream) = self.stream(handle) else { continue };
             let watches: Vec<(u64, u32)> =
                 stream.ids.iter().map(|(id, index)| (*id, *index)).collect();
-            let mut batch = Batch::default();
+            let mut batch = EventBatch::default();
             for (watch_id, index) in watches {
                 let Some(watch) = self.watch_mut(index) else { continue };
                 let (cursor, snapshot) = (watch.cursor, watch.snapshot.take());
                 let error = end_error(&self.state, cursor, snapshot.as_deref(), |resume| {
                     StoreError::Stopping { resume: Some(resume) }
                 });
-                batch.deliveries.push(Delivery { watch_id, view, news: News::Ended(error) });
+                batch.deliveries.push(WatchDelivery {
+                    watch_id,
+                    view,
+                    update: WatchUpdate::Ended(error),
+                });
                 self.drop_watch(index);
             }
             last.push((handle, batch));
@@ -276,24 +291,27 @@ impl<P> Hub<P> {
         last
     }
 
-    pub(super) fn stream(&self, handle: Handle) -> Result<&Stream<P>, StoreError> {
+    pub(super) fn stream(&self, handle: WatcherHandle) -> Result<&EventStream<P>, StoreError> {
         self.streams
             .get(handle.index as usize)
             .filter(|stream| stream.generation == handle.generation)
             .ok_or(StoreError::WatchNotFound(handle.to_u64()))
     }
 
-    pub(super) fn stream_mut(&mut self, handle: Handle) -> Result<&mut Stream<P>, StoreError> {
+    pub(super) fn stream_mut(
+        &mut self,
+        handle: WatcherHandle,
+    ) -> Result<&mut EventStream<P>, StoreError> {
         self.streams
             .get_mut(handle.index as usize)
             .filter(|stream| stream.generation == handle.generation)
             .ok_or(StoreError::WatchNotFound(handle.to_u64()))
     }
 
-    pub(super) fn watch_mut(&mut self, index: u32) -> Option<&mut Watch> {
+    pub(super) fn watch_mut(&mut self, index: u32) -> Option<&mut StreamWatch> {
         match &mut self.watchers.get_mut(index as usize)?.role {
-            Role::Watch(watch) => Some(watch),
-            Role::Wait(_) => None,
+            WatcherRole::Watch(watch) => Some(watch),
+            WatcherRole::Wait(_) => None,
         }
     }
 }

@@ -2,24 +2,24 @@
 
 use std::sync::Arc;
 
-use super::hub::{Answer, Hub};
-use super::search::{Found, met};
-use super::watcher::{Events, Handle, Owner, Role, Search, Wait, Watcher};
+use super::hub::{Hub, WaitAnswer};
+use super::search::{SearchResult, met};
+use super::watcher::{Events, Wait, WaitSearch, WatchOwner, Watcher, WatcherHandle, WatcherRole};
 use crate::model::{
     Blob, Event, EventKind, KeyRange, KeyValue, Revision, WaitCondition, WaitOutcome, WaitRequest,
 };
-use crate::store::{Micros, Seq, StoreError};
+use crate::store::{EventSeq, Micros, StoreError};
 
 /// The number of events that a wait which counts keys looks at in the turn that brings them; more are
 /// left to the next turn.
 const SEARCHED_AT_ONCE: usize = 32;
 
 /// The beginning of a wait.
-enum FirstLook {
+enum InitialCheck {
     /// The current state meets the condition.
     Met(WaitOutcome),
     /// What the wait must examine.
-    Search(Search),
+    Search(WaitSearch),
 }
 
 /// The immediate result of a wait.
@@ -29,7 +29,7 @@ pub(crate) enum WaitStart {
     Answered(WaitOutcome),
     /// The wait is parked; everything after this revision counts. `None` if it has not examined the
     /// whole state yet.
-    Parked(Handle, Option<Revision>),
+    Parked(WatcherHandle, Option<Revision>),
 }
 
 impl<P> Hub<P> {
@@ -37,53 +37,54 @@ impl<P> Hub<P> {
     pub(crate) fn wait(
         &mut self,
         now: Micros,
-        owner: &Arc<Owner>,
+        owner: &Arc<WatchOwner>,
         request: WaitRequest,
-        party: impl FnOnce() -> P,
+        address: impl FnOnce() -> P,
     ) -> Result<WaitStart, StoreError> {
         self.finish_notifying();
         let timeout = self.check_wait(&request)?;
         let from = match self.first(&request)? {
-            FirstLook::Met(outcome) => return Ok(WaitStart::Answered(outcome)),
-            FirstLook::Search(from) => from,
+            InitialCheck::Met(outcome) => return Ok(WaitStart::Answered(outcome)),
+            InitialCheck::Search(from) => from,
         };
         let mut slice = match from {
-            Search::Events(_) => self.state.config().slice_max,
-            Search::Keys { .. } | Search::Count(_) => self.looks_max,
+            WaitSearch::Events(_) => self.state.config().slice_max,
+            WaitSearch::Keys { .. } | WaitSearch::Count(_) => self.looks_max,
         };
         let search = match self.search_some(&request.range, &request.condition, from, &mut slice) {
-            Found::Met(outcome) => return Ok(WaitStart::Answered(outcome)),
-            Found::End(search) | Found::More(search) => search,
-            Found::Overtaken => return Err(self.overtaken()),
+            SearchResult::Met(outcome) => return Ok(WaitStart::Answered(outcome)),
+            SearchResult::End(search) | SearchResult::More(search) => search,
+            SearchResult::Overtaken => return Err(self.overtaken()),
         };
-        self.check_room(owner)?;
+        self.check_capacity(owner)?;
         let considered = self.considered(Some(&search))?;
-        let handle = self.park(now.saturating_add(timeout), owner, request, search, party());
+        let handle = self.park(now.saturating_add(timeout), owner, request, search, address());
         Ok(WaitStart::Parked(handle, considered))
     }
 
     fn park(
         &mut self,
         deadline: Micros,
-        owner: &Arc<Owner>,
+        owner: &Arc<WatchOwner>,
         request: WaitRequest,
-        search: Search,
-        party: P,
-    ) -> Handle {
+        search: WaitSearch,
+        address: P,
+    ) -> WatcherHandle {
         let WaitRequest { range, condition, .. } = request;
-        let wait = Wait { party, owner: Arc::clone(owner), condition, deadline, search: None };
+        let wait = Wait { address, owner: Arc::clone(owner), condition, deadline, search: None };
         let generation = self.new_generation();
-        let handle = self.insert(owner, Watcher { generation, range, role: Role::Wait(wait) });
+        let handle =
+            self.insert(owner, Watcher { generation, range, role: WatcherRole::Wait(wait) });
         self.deadlines.insert((deadline, handle.index));
         self.set_search(handle.index, search);
         handle
     }
 
     /// Ends a wait without an answer and returns its party.
-    pub(crate) fn cancel_wait(&mut self, handle: Handle) -> Option<P> {
+    pub(crate) fn cancel_wait(&mut self, handle: WatcherHandle) -> Option<P> {
         match self.find(handle)?.role {
-            Role::Wait(_) => self.take_wait(handle.index).map(|wait| wait.party),
-            Role::Watch(_) => None,
+            WatcherRole::Wait(_) => self.take_wait(handle.index).map(|wait| wait.address),
+            WatcherRole::Watch(_) => None,
         }
     }
 
@@ -99,7 +100,7 @@ impl<P> Hub<P> {
     }
 
     /// Returns how a wait begins: with the history, or with the current state.
-    fn first(&self, request: &WaitRequest) -> Result<FirstLook, StoreError> {
+    fn first(&self, request: &WaitRequest) -> Result<InitialCheck, StoreError> {
         let (oldest, current) = (self.state.history().oldest(), self.state.visible());
         let after = match (request.after, &request.condition) {
             (Some(after), _) => after,
@@ -109,70 +110,70 @@ impl<P> Hub<P> {
             }
             (None, _) => return self.judge(request),
         };
-        self.search_after(request, after).map(FirstLook::Search)
+        self.search_after(request, after).map(InitialCheck::Search)
     }
 
     /// Returns whether the current state meets the condition, or what must be examined to find out.
-    fn judge(&self, request: &WaitRequest) -> Result<FirstLook, StoreError> {
+    fn judge(&self, request: &WaitRequest) -> Result<InitialCheck, StoreError> {
         let revision = self.state.visible();
-        let over = Search::Events(Events { seen: self.state.history().end(), ..Events::OVER });
+        let over = WaitSearch::Events(Events { seen: self.state.history().end(), ..Events::OVER });
         let key = match (&request.condition, &request.range) {
-            (WaitCondition::Changed, _) => return Ok(FirstLook::Search(over)),
+            (WaitCondition::Changed, _) => return Ok(InitialCheck::Search(over)),
             (_, KeyRange::Key(key)) => key,
             (WaitCondition::Absent, range) => {
-                return Ok(FirstLook::Search(self.count_after(range, revision, true)));
+                return Ok(InitialCheck::Search(self.count_after(range, revision, true)));
             }
             // An existing key is found among the keys, the delete of any other in the history.
             (WaitCondition::ModRevisionAbove(_), _) => {
                 let history = self.state.history();
                 let first = history.first_of(history.oldest());
-                return Ok(FirstLook::Search(Search::Keys { last: None, first }));
+                return Ok(InitialCheck::Search(WaitSearch::Keys { last: None, first }));
             }
-            _ => return Ok(FirstLook::Search(Search::Keys { last: None, first: 0 })),
+            _ => return Ok(InitialCheck::Search(WaitSearch::Keys { last: None, first: 0 })),
         };
         let kv = self.state.shown(key);
         if state_meets(&request.condition, kv) {
             let kv = kv.filter(|_| request.condition != WaitCondition::Absent);
             let event = kv.map(|kv| Event { kv: Arc::clone(kv), previous: None });
-            return Ok(FirstLook::Met(WaitOutcome::Met { revision, event }));
+            return Ok(InitialCheck::Met(WaitOutcome::Met { revision, event }));
         }
         match request.condition {
             // Above a compacted revision: existing keys were examined already; the delete of any other
             // key is in the history.
             WaitCondition::ModRevisionAbove(_) => {
                 let before = self.state.history().oldest() - 1;
-                self.search_after(request, before).map(FirstLook::Search)
+                self.search_after(request, before).map(InitialCheck::Search)
             }
-            _ => Ok(FirstLook::Search(over)),
+            _ => Ok(InitialCheck::Search(over)),
         }
     }
 
     /// Notifies a wait of an event of its range, which may meet its condition.
-    pub(super) fn notify_wait(&mut self, index: u32, seq: Seq, event: &Event) {
+    pub(super) fn notify_wait(&mut self, index: u32, seq: EventSeq, event: &Event) {
         let Some(watcher) = self.watchers.get(index as usize) else { return };
-        let Role::Wait(wait) = &watcher.role else { return };
+        let WatcherRole::Wait(wait) = &watcher.role else { return };
         match wait.search.as_deref() {
             None => {
                 if condition_meets(&wait.condition, event) {
                     self.answer(index, Ok(met(event.clone())));
                 }
             }
-            Some(Search::Keys { last, .. }) => {
+            Some(WaitSearch::Keys { last, .. }) => {
                 if let Some(outcome) = outcome_of(&wait.condition, last.as_ref(), event) {
                     self.answer(index, Ok(outcome));
                 }
             }
             // The first event of a revision has led the wait to examine all of its events.
-            Some(Search::Events(Events { cursor: 0, seen, .. })) if seq < *seen => {}
+            Some(WaitSearch::Events(Events { cursor: 0, seen, .. })) if seq < *seen => {}
             // The state after the revision is known at its end, which is near unless the revision is
             // large.
-            Some(Search::Events(counted @ Events { cursor: 0, .. })) => {
-                let search = Search::Events(Events { cursor: seq, ..counted.clone() });
+            Some(WaitSearch::Events(counted @ Events { cursor: 0, .. })) => {
+                let search = WaitSearch::Events(Events { cursor: seq, ..counted.clone() });
                 self.set_search(index, search);
                 self.search_on(index, &mut { SEARCHED_AT_ONCE });
             }
             // A wait that searches the history will reach this event.
-            Some(Search::Events(_) | Search::Count(_)) => {}
+            Some(WaitSearch::Events(_) | WaitSearch::Count(_)) => {}
         }
     }
 
@@ -200,7 +201,7 @@ impl<P> Hub<P> {
 
     fn considered_by(&self, index: u32) -> Result<Option<Revision>, StoreError> {
         let search = match self.watchers.get(index as usize).map(|watcher| &watcher.role) {
-            Some(Role::Wait(wait)) => wait.search.as_deref(),
+            Some(WatcherRole::Wait(wait)) => wait.search.as_deref(),
             _ => None,
         };
         self.considered(search)
@@ -208,14 +209,14 @@ impl<P> Hub<P> {
 
     pub(super) fn answer(&mut self, index: u32, outcome: Result<WaitOutcome, StoreError>) {
         if let Some(wait) = self.take_wait(index) {
-            self.answers.push(Answer { party: wait.party, outcome });
+            self.answers.push(WaitAnswer { address: wait.address, outcome });
         }
     }
 
     fn take_wait(&mut self, index: u32) -> Option<Wait<P>> {
         match self.remove(index)?.role {
-            Role::Wait(wait) => Some(wait),
-            Role::Watch(_) => None,
+            WatcherRole::Wait(wait) => Some(wait),
+            WatcherRole::Watch(_) => None,
         }
     }
 }

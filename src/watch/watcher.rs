@@ -5,11 +5,11 @@ use std::sync::Arc;
 use crate::buffered::BufferedBytes;
 use crate::fair::ClientId;
 use crate::model::{Blob, Event, EventKind, KeyRange, Revision, WaitCondition};
-use crate::store::{Micros, Seq};
+use crate::store::{EventSeq, Micros};
 
 /// The owner of watchers: one per connection, and one for this process.
 #[derive(Debug)]
-pub(crate) struct Owner {
+pub(crate) struct WatchOwner {
     /// The number of the connection; 0 for this process, which has no limit of its own.
     pub(crate) id: u64,
     /// A name for operators.
@@ -20,7 +20,7 @@ pub(crate) struct Owner {
     pub(crate) buffered: Arc<BufferedBytes>,
 }
 
-impl Owner {
+impl WatchOwner {
     /// Makes an owner in this process without a limit on buffered bytes.
     pub(crate) fn unlimited(id: u64, name: String) -> Self {
         let buffered = Arc::new(BufferedBytes::unlimited());
@@ -30,12 +30,12 @@ impl Owner {
 
 /// Identifies a watcher or a stream; never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Handle {
+pub(crate) struct WatcherHandle {
     pub(crate) index: u32,
     pub(crate) generation: u32,
 }
 
-impl Handle {
+impl WatcherHandle {
     pub(super) const FIRST: Self = Self { index: 0, generation: 0 };
     pub(super) const LAST: Self = Self { index: u32::MAX, generation: u32::MAX };
 
@@ -53,35 +53,35 @@ impl Handle {
 pub(super) struct Watcher<P> {
     pub(super) generation: u32,
     pub(super) range: KeyRange,
-    pub(super) role: Role<P>,
+    pub(super) role: WatcherRole<P>,
 }
 
 #[derive(Debug)]
-pub(super) enum Role<P> {
+pub(super) enum WatcherRole<P> {
     Wait(Wait<P>),
-    Watch(Watch),
+    Watch(StreamWatch),
 }
 
 /// A wait without an answer.
 #[derive(Debug)]
 pub(super) struct Wait<P> {
-    pub(super) party: P,
-    pub(super) owner: Arc<Owner>,
+    pub(super) address: P,
+    pub(super) owner: Arc<WatchOwner>,
     pub(super) condition: WaitCondition,
     pub(super) deadline: Micros,
     /// What is left to examine, and the number of keys if the condition depends on it. Boxed, because
     /// few waits search, and none for long.
-    pub(super) search: Option<Box<Search>>,
+    pub(super) search: Option<Box<WaitSearch>>,
 }
 
 /// What a wait must still examine before only new events concern it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Search {
+pub(super) enum WaitSearch {
     /// The visible keys of its range that follow `last`.
     Keys {
         last: Option<Blob>,
         /// The first event to examine after the keys; 0 for none.
-        first: Seq,
+        first: EventSeq,
     },
     Count(Count),
     Events(Events),
@@ -96,9 +96,9 @@ pub(super) struct Count {
     /// Whether a count of 0 meets the condition.
     pub(super) is_state: bool,
     /// The first event after the revision, the next to examine, and the end of those to examine.
-    pub(super) first: Seq,
-    pub(super) next: Seq,
-    pub(super) end: Seq,
+    pub(super) first: EventSeq,
+    pub(super) next: EventSeq,
+    pub(super) end: EventSeq,
     /// The keys that exist, corrected by the events examined so far.
     pub(super) live: i64,
 }
@@ -108,25 +108,25 @@ pub(super) struct Count {
 pub(super) struct Events {
     /// The next event to examine; for a single key, the key's next event. In the history, or compacted;
     /// 0 when all were examined.
-    pub(super) cursor: Seq,
+    pub(super) cursor: EventSeq,
     /// When all were examined: the first event after them.
-    pub(super) seen: Seq,
+    pub(super) seen: EventSeq,
     /// `Absent` on a range: the number of keys that existed just before the cursor.
     pub(super) live: usize,
     /// `Absent` on a range: the first delete of a key of the range in the cursor's revision, before the
     /// cursor; 0 for none.
-    pub(super) deleted: Seq,
+    pub(super) deleted: EventSeq,
 }
 
 /// One watch id of a stream.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct StreamWatch {
     /// The index of the stream.
     pub(super) stream: u32,
     pub(super) watch_id: u64,
     pub(super) options: WatchOptions,
     /// The first event not yet shown; 0 when all are shown.
-    pub(super) cursor: Seq,
+    pub(super) cursor: EventSeq,
     /// The events left out for newer ones since the last delivery.
     pub(super) skipped: u64,
     /// Whether the watch is in the registry: one that is behind need not be notified of further events.
@@ -139,13 +139,13 @@ pub(super) struct Watch {
     pub(super) progress: Micros,
     pub(super) progress_due: Micros,
     /// The rest of the snapshot.
-    pub(super) snapshot: Option<Box<Snapshot>>,
+    pub(super) snapshot: Option<Box<WatchSnapshot>>,
     /// An operator ended the watch; it is removed once that is shown.
     pub(super) ended: bool,
 }
 
 #[derive(Debug)]
-pub(super) struct Snapshot {
+pub(super) struct WatchSnapshot {
     pub(super) revision: Revision,
     pub(super) after: Option<Blob>,
 }

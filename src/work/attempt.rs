@@ -9,13 +9,13 @@ use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
 
-use super::lane::Lane;
+use super::handler_thread::HandlerThread;
 use super::{Cancelled, JobContext, JobHandler, Schema, Topic};
 use crate::model::Verdict;
 
 /// The end of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(super) enum AttemptEnd {
     /// The handler returned this verdict.
     Verdict(Verdict),
     /// The handler panicked with this message.
@@ -29,7 +29,7 @@ pub(super) struct Attempt {
     /// `None` once it has ended.
     running: Option<BoxFuture<'static, Verdict>>,
     context: JobContext,
-    lane: Arc<Lane>,
+    thread: Arc<HandlerThread>,
 }
 
 impl Attempt {
@@ -37,7 +37,7 @@ impl Attempt {
         handler: &Arc<H>,
         topic: &Topic<H::Job, H::Output, S>,
         context: JobContext,
-        lane: &Arc<Lane>,
+        thread: &Arc<HandlerThread>,
     ) -> Self {
         let (handler, topic, cx) = (Arc::clone(handler), topic.clone(), context.clone());
         let running = Box::pin(async move {
@@ -59,7 +59,7 @@ impl Attempt {
                 Err(error) => error.into_verdict(),
             }
         });
-        Self { running: Some(running), context, lane: Arc::clone(lane) }
+        Self { running: Some(running), context, thread: Arc::clone(thread) }
     }
 
     pub(super) fn context(&self) -> &JobContext {
@@ -70,34 +70,34 @@ impl Attempt {
         let running = self.running.take();
         // Values that a handler leaves behind may panic when dropped.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(running))) {
-            let said = said(&*panic);
+            let said = panic_message(&*panic);
             tracing::warn!(job = self.context.id(), said, "a handler panicked when it was dropped");
         }
     }
 }
 
 impl Future for Attempt {
-    type Output = Ended;
+    type Output = AttemptEnd;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<AttemptEnd> {
         let given_up = self.context.poll_given_up(cx.waker());
         let this = &mut *self;
         let Some(running) = this.running.as_mut() else { return Poll::Pending };
-        this.lane.enter(&this.context);
+        this.thread.enter(&this.context);
         let polled = catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx)));
         let ended = match polled {
             Ok(Poll::Pending) if !given_up => None,
             Ok(Poll::Pending) => {
                 let why = self.context.is_cancelled().unwrap_or(Cancelled::Stopping);
-                Some(Ended::GivenUp(why))
+                Some(AttemptEnd::GivenUp(why))
             }
-            Ok(Poll::Ready(verdict)) => Some(Ended::Verdict(verdict)),
-            Err(panic) => Some(Ended::Panicked(said(&*panic).to_owned())),
+            Ok(Poll::Ready(verdict)) => Some(AttemptEnd::Verdict(verdict)),
+            Err(panic) => Some(AttemptEnd::Panicked(panic_message(&*panic).to_owned())),
         };
         if ended.is_some() {
             self.end();
         }
-        self.lane.leave();
+        self.thread.leave();
         ended.map_or(Poll::Pending, Poll::Ready)
     }
 }
@@ -109,7 +109,7 @@ impl Drop for Attempt {
 }
 
 /// Returns the message of a panic.
-pub(crate) fn said(panic: &(dyn Any + Send)) -> &str {
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()
         .copied()

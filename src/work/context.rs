@@ -15,10 +15,10 @@ use crate::model::{Blob, JobId, Reservation, ReservedJob, UnixMillis};
 /// One attempt at a job. Cheap to clone, so that tasks started by the handler can have it too.
 #[derive(Clone)]
 pub struct JobContext {
-    shared: Arc<Shared>,
+    shared: Arc<AttemptState>,
 }
 
-struct Shared {
+struct AttemptState {
     job: ReservedJob,
     deadline: Option<Instant>,
     notes: Arc<dyn Notes>,
@@ -56,7 +56,7 @@ impl Notes for NoNotes {
 
 impl JobContext {
     pub(super) fn new(job: ReservedJob, deadline: Option<Instant>, notes: Arc<dyn Notes>) -> Self {
-        let shared = Shared {
+        let shared = AttemptState {
             job,
             deadline,
             notes,

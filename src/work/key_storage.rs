@@ -32,7 +32,7 @@ pub struct KeyStorage<T> {
 
 /// The content of a value after the epoch: eight bytes, big-endian, by which values compare.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct StoredValue {
     index: Option<Vec<u8>>,
     output: Vec<u8>,
     failures: u32,
@@ -61,7 +61,7 @@ impl<T: Operations> KeyStorage<T> {
     }
 
     async fn put_one(&self, result: StoredResult) -> Option<Error> {
-        let kept = Kept {
+        let kept = StoredValue {
             index: result.index.as_ref().map(|index| index.to_vec()),
             output: result.output.to_vec(),
             failures: result.failures,
@@ -189,7 +189,8 @@ fn read(id: JobId, value: &[u8]) -> Result<StoredResult, Error> {
     };
     let (epoch, kept) = value.split_first_chunk().ok_or_else(|| strange(&"it is too short"))?;
     let epoch = u32::try_from(u64::from_be_bytes(*epoch)).map_err(|error| strange(&error))?;
-    let Kept { index, output, failures } = Bincode.decode(kept).map_err(|error| strange(&error))?;
+    let StoredValue { index, output, failures } =
+        Bincode.decode(kept).map_err(|error| strange(&error))?;
     let index = index.map(Blob::from);
     Ok(StoredResult { id, epoch, index, output: Blob::from(output), failures })
 }

@@ -23,7 +23,7 @@ use crate::runtime::require_tokio;
 #[derive(Debug)]
 pub struct MemoryQueue {
     bounds: Bounds,
-    state: Mutex<State>,
+    state: Mutex<MemoryQueueState>,
     changed: Notify,
 }
 
@@ -52,26 +52,26 @@ pub struct DeadLetter {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct MemoryQueueState {
     last: JobId,
     /// In the order in which they are handed out.
-    ready: VecDeque<Entry>,
-    delayed: BTreeMap<(Instant, JobId), Entry>,
-    held: BTreeMap<JobId, Held>,
+    ready: VecDeque<QueuedJob>,
+    delayed: BTreeMap<(Instant, JobId), QueuedJob>,
+    held: BTreeMap<JobId, HeldJob>,
     indexes: HashMap<Blob, JobId>,
     dead: VecDeque<DeadLetter>,
     closed: bool,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct QueuedJob {
     job: ReservedJob,
     options: PushOptions,
 }
 
 #[derive(Debug)]
-struct Held {
-    entry: Entry,
+struct HeldJob {
+    entry: QueuedJob,
     until: Instant,
 }
 
@@ -109,12 +109,12 @@ impl MemoryQueue {
         let mut state = self.state.lock();
         state.come_due(now, &self.bounds);
         let count = state.ready.len().min(next.credits as usize);
-        let entries: Vec<Entry> = state.ready.drain(..count).collect();
+        let entries: Vec<QueuedJob> = state.ready.drain(..count).collect();
         let mut jobs = Vec::with_capacity(count);
         for mut entry in entries {
             entry.job.reservation.epoch += 1;
             jobs.push(entry.job.clone());
-            let held = Held { entry, until: after(now, next.visibility) };
+            let held = HeldJob { entry, until: after(now, next.visibility) };
             state.held.insert(held.entry.job.reservation.id, held);
         }
         if jobs.is_empty() { Err(state.next_due()) } else { Ok(jobs) }
@@ -135,7 +135,7 @@ impl MemoryQueue {
     }
 }
 
-impl State {
+impl MemoryQueueState {
     fn add(&mut self, new: NewJob) -> Pushed {
         if let Some(id) = new.options.index.as_ref().and_then(|index| self.indexes.get(index)) {
             let state = if self.held.contains_key(id) {
@@ -163,12 +163,12 @@ impl State {
             pushed: unix_millis(),
         };
         let delay = new.options.delay;
-        self.wait(Entry { job, options: new.options }, Instant::now(), delay);
+        self.wait(QueuedJob { job, options: new.options }, Instant::now(), delay);
         let state = if delay.is_zero() { JobState::Ready } else { JobState::Delayed };
         Pushed { id, state, existing: false }
     }
 
-    fn wait(&mut self, entry: Entry, now: Instant, delay: Duration) {
+    fn wait(&mut self, entry: QueuedJob, now: Instant, delay: Duration) {
         if delay.is_zero() {
             self.ready.push_back(entry);
         } else {
@@ -187,10 +187,10 @@ impl State {
         let lost: Vec<JobId> =
             self.held.iter().filter(|(_, held)| held.until <= now).map(|(id, _)| *id).collect();
         for id in lost {
-            let Some(Held { mut entry, .. }) = self.held.remove(&id) else { continue };
+            let Some(HeldJob { mut entry, .. }) = self.held.remove(&id) else { continue };
             entry.job.losses += 1;
             if entry.job.losses > entry.options.loss_max.unwrap_or(bounds.loss_max) {
-                self.bury(entry, "its workers were lost".to_owned(), bounds);
+                self.dead_letter(entry, "its workers were lost".to_owned(), bounds);
             } else {
                 self.ready.push_front(entry);
             }
@@ -203,37 +203,37 @@ impl State {
         delayed.into_iter().chain(held).min()
     }
 
-    fn holds(&mut self, reservation: Reservation) -> Result<&mut Held, Error> {
+    fn holds(&mut self, reservation: Reservation) -> Result<&mut HeldJob, Error> {
         match self.held.get_mut(&reservation.id) {
             Some(held) if held.entry.job.reservation == reservation => Ok(held),
             _ => Err(stale(reservation)),
         }
     }
 
-    fn release(&mut self, reservation: Reservation) -> Result<Entry, Error> {
+    fn release(&mut self, reservation: Reservation) -> Result<QueuedJob, Error> {
         self.holds(reservation)?;
         let held = self.held.remove(&reservation.id);
         held.map(|held| held.entry).ok_or_else(|| stale(reservation))
     }
 
-    fn settle(&mut self, mut entry: Entry, verdict: Verdict, now: Instant, bounds: &Bounds) {
+    fn settle(&mut self, mut entry: QueuedJob, verdict: Verdict, now: Instant, bounds: &Bounds) {
         match verdict {
             Verdict::Done { .. } => self.forget_index(&entry),
             Verdict::Retry { after, error } => {
                 entry.job.failures += 1;
                 if entry.job.failures > entry.options.retry_max.unwrap_or(bounds.retry_max) {
-                    return self.bury(entry, error, bounds);
+                    return self.dead_letter(entry, error, bounds);
                 }
                 let pause = after.unwrap_or_else(|| pause(&entry, bounds));
                 self.wait(entry, now, pause);
             }
-            Verdict::Fail { error } => self.bury(entry, error, bounds),
+            Verdict::Fail { error } => self.dead_letter(entry, error, bounds),
             Verdict::Snooze { after } => self.wait(entry, now, after),
             Verdict::Release => self.ready.push_front(entry),
         }
     }
 
-    fn bury(&mut self, entry: Entry, error: String, bounds: &Bounds) {
+    fn dead_letter(&mut self, entry: QueuedJob, error: String, bounds: &Bounds) {
         self.forget_index(&entry);
         self.dead.push_back(DeadLetter { job: entry.job, error });
         while self.dead.len() > bounds.dead_max {
@@ -241,7 +241,7 @@ impl State {
         }
     }
 
-    fn forget_index(&mut self, entry: &Entry) {
+    fn forget_index(&mut self, entry: &QueuedJob) {
         if let Some(index) = &entry.job.index {
             self.indexes.remove(index);
         }
@@ -326,7 +326,7 @@ impl Queue for MemoryQueue {
 
     async fn clear(&self) -> Result<u64, Error> {
         let mut state = self.state.lock();
-        let mut removed: Vec<Entry> = state.ready.drain(..).collect();
+        let mut removed: Vec<QueuedJob> = state.ready.drain(..).collect();
         removed.extend(std::mem::take(&mut state.delayed).into_values());
         removed.iter().for_each(|entry| state.forget_index(entry));
         Ok(removed.len() as u64)
@@ -365,7 +365,7 @@ fn check(options: &PushOptions) -> Result<(), Error> {
     Ok(())
 }
 
-fn pause(entry: &Entry, bounds: &Bounds) -> Duration {
+fn pause(entry: &QueuedJob, bounds: &Bounds) -> Duration {
     let failures = entry.job.failures.max(1) as usize;
     match &entry.options.backoff {
         None => bounds.backoff,

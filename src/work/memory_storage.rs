@@ -16,11 +16,11 @@ use crate::model::{Blob, JobId};
 pub struct MemoryStorage {
     results_max: usize,
     bytes_max: usize,
-    state: Mutex<State>,
+    state: Mutex<MemoryStorageState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct MemoryStorageState {
     results: BTreeMap<JobId, StoredResult>,
     /// For each index, the job whose result was stored last.
     indexes: HashMap<Blob, JobId>,
@@ -43,7 +43,7 @@ impl Default for MemoryStorage {
     }
 }
 
-impl State {
+impl MemoryStorageState {
     fn put(&mut self, result: StoredResult) -> Option<Error> {
         let StoredResult { id, epoch, .. } = result;
         if self.results.get(&id).is_some_and(|kept| kept.epoch > epoch) {
@@ -122,7 +122,7 @@ impl Storage for MemoryStorage {
     async fn clear(&self) -> Result<u64, Error> {
         let mut state = self.state.lock();
         let count = state.results.len() as u64;
-        *state = State { closed: state.closed, ..State::default() };
+        *state = MemoryStorageState { closed: state.closed, ..MemoryStorageState::default() };
         Ok(count)
     }
 

@@ -11,15 +11,15 @@
 //!
 //! # Layout
 //!
-//! `worker_actor` asks, settles and holds on; `books` is its state. It puts jobs on the `desk`,
-//! where `handler_actor`s take them and leave reports; `attempt` is one run of a handler. `lanes`
-//! are the threads. `recording_actor` records. `roster` lists the workers that end with a service.
+//! `worker_actor` asks, settles and holds on; `in_flight` is its state. It puts jobs on the `job_board`,
+//! where `handler_actor`s take them and leave reports; `attempt` is one run of a handler. `thread_pool`
+//! are the threads. `result_actor` records. `local_workers` lists the workers that end with a service.
 //!
 //! # Design
 //!
 //! - A `WorkerActor` asks a `Queue` for as many jobs as it has free handlers, settles all
 //!   finished jobs in one request, and touches the others every third of the visibility timeout.
-//! - **Jobs are taken, not sent.** They lie on a `Desk`. A `HandlerActor` that has finished takes
+//! - **Jobs are taken, not sent.** They lie on a `JobBoard`. A `HandlerActor` that has finished takes
 //!   the next one, and its report lies there until the worker, notified once, takes all reports.
 //!   Handlers that do not await run a whole batch in one turn of one actor; a handler that awaits
 //!   lets the next begin. The first poll is immediate, so a job that finishes in it costs no
@@ -27,13 +27,13 @@
 //! - **A thread is a `Lane`,** which records whose turn it is. A handler that is still running
 //!   after its timeout is stuck: its attempt fails, the jobs beside it are released at no cost,
 //!   another thread takes its place, and the old thread ends when the handler returns. This
-//!   happens under the lock of the desk, so that an abandoned thread takes no job.
+//!   happens under the lock of the board, so that an abandoned thread takes no job.
 //! - In the server's process, handlers' threads are in the scheduler's idle class. A lower
 //!   priority was not enough: the kernel lets a running thread finish its slice, and a get waited
 //!   for several.
-//! - **A service ends its workers.** They are in its `Roster`: they drain with the service, which
+//! - **A service ends its workers.** They are in its `LocalWorkers`: they drain with the service, which
 //!   waits for them before it releases the remaining jobs.
-//! - A `RecordingActor` writes results into a `Storage`, on a thread of its own, before their
+//! - A `ResultActor` writes results into a `Storage`, on a thread of its own, before their
 //!   jobs are settled as done. Each result has the epoch of its hand-out; a result older than the
 //!   stored one is refused.
 //!
@@ -56,25 +56,25 @@
 //! have it.
 
 mod attempt;
-mod books;
 pub mod conformance;
 mod context;
-mod desk;
 mod handler;
 mod handler_actor;
+mod handler_thread;
+mod in_flight;
+mod job_board;
 mod key_storage;
-mod lane;
-mod lanes;
+mod local_workers;
 mod memory_queue;
 mod memory_storage;
 mod options;
-mod pause;
 mod queue;
-mod recording_actor;
-mod roster;
+mod result_actor;
+mod retry_backoff;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod thread_pool;
 pub(crate) mod threads;
 mod time;
 mod topic_queue;
@@ -82,15 +82,15 @@ mod worker;
 mod worker_actor;
 
 pub use crate::jobs::{Bincode, JobResult, Json, Outcome, Raw, Schema, SchemaError, Topic};
-pub(crate) use attempt::said;
+pub(crate) use attempt::panic_message;
 pub use context::{Cancelled, JobContext};
 pub use handler::{JobError, JobHandler};
 pub use key_storage::KeyStorage;
+pub(crate) use local_workers::LocalWorkers;
 pub use memory_queue::{Bounds, DeadLetter, MemoryQueue};
 pub use memory_storage::MemoryStorage;
-pub use options::{HandlerOptions, Recorder, Thread};
+pub use options::{HandlerOptions, ResultSink, Thread};
 pub use queue::{NewJob, Next, Queue};
-pub(crate) use roster::Roster;
 pub use storage::{ResultKey, Storage, StoredResult};
 pub use topic_queue::TopicQueue;
 pub use worker::{Stopped, Worker, WorkerStats, start};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Storage;
-use super::storage::Keep;
+use super::storage::ResultStore;
 use crate::config::work::{CONCURRENCY_MAX, THREADS_MAX};
 use crate::error::{Error, ErrorCode};
 
@@ -38,14 +38,14 @@ pub struct HandlerOptions {
     pub wait: Duration,
     /// An additional storage for results: a job is done only when the storage has its result;
     /// otherwise it has failed.
-    pub storage: Option<Recorder>,
+    pub storage: Option<ResultSink>,
 }
 
 /// A [`Storage`] of any type, for [`HandlerOptions::storage`].
 #[derive(Clone)]
-pub struct Recorder(pub(super) Arc<dyn Keep>);
+pub struct ResultSink(pub(super) Arc<dyn ResultStore>);
 
-impl Recorder {
+impl ResultSink {
     /// Stores results in `storage`.
     pub fn new(storage: impl Storage) -> Self {
         Self(Arc::new(storage))
@@ -87,7 +87,7 @@ impl HandlerOptions {
     /// Returns the same options, with results also stored in `storage`.
     #[must_use]
     pub fn with_storage(self, storage: impl Storage) -> Self {
-        Self { storage: Some(Recorder::new(storage)), ..self }
+        Self { storage: Some(ResultSink::new(storage)), ..self }
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {
@@ -103,8 +103,8 @@ impl HandlerOptions {
     }
 }
 
-impl fmt::Debug for Recorder {
+impl fmt::Debug for ResultSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Recorder")
+        f.write_str("ResultSink")
     }
 }

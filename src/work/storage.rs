@@ -130,11 +130,11 @@ pub(super) fn outrun(id: JobId, epoch: u32) -> Error {
 }
 
 /// The part of a storage that a worker needs, independent of its type.
-pub(super) trait Keep: Send + Sync {
+pub(super) trait ResultStore: Send + Sync {
     fn keep(&self, results: Vec<StoredResult>) -> BoxFuture<'_, Result<Vec<Option<Error>>, Error>>;
 }
 
-impl<S: Storage> Keep for S {
+impl<S: Storage> ResultStore for S {
     fn keep(&self, results: Vec<StoredResult>) -> BoxFuture<'_, Result<Vec<Option<Error>>, Error>> {
         self.put(results).boxed()
     }

@@ -10,10 +10,10 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::context::Notes;
-use super::desk::Desk;
-use super::handler_actor::{HandlerActor, Kit};
-use super::lanes::Lanes;
-use super::worker_actor::{Stop, WorkerActor};
+use super::handler_actor::{HandlerActor, HandlerShared};
+use super::job_board::JobBoard;
+use super::thread_pool::ThreadPool;
+use super::worker_actor::{StopActor, WorkerActor};
 use super::{HandlerOptions, JobHandler, Queue, Schema, Topic};
 use crate::error::Error;
 use crate::model::{Blob, Reservation};
@@ -44,24 +44,24 @@ where
     options.check()?;
     let (queue, topic) = (Arc::new(queue), topic.into());
     let ctx: Context<WorkerActor<Q>> = Context::new();
-    let desk = Arc::new(Desk::new(ctx.address().recipient()));
+    let board = Arc::new(JobBoard::new(ctx.address().recipient()));
     let name = topic.name().clone();
-    let kit = Arc::new(Kit {
+    let shared = Arc::new(HandlerShared {
         handler: Arc::new(handler),
         topic,
         attempt_timeout: options.attempt_timeout,
         notes: Arc::new(QueueNotes(Arc::clone(&queue))),
-        desk: Arc::clone(&desk),
+        board: Arc::clone(&board),
     });
     let hire = Box::new(move |place, arbiter: &actix::ArbiterHandle| {
-        let kit = Arc::clone(&kit);
-        // The desk finds the actor, which registers there.
-        let _ = HandlerActor::start_in_arbiter(arbiter, move |_| HandlerActor::new(kit, place));
+        let shared = Arc::clone(&shared);
+        // The board finds the actor, which registers there.
+        let _ = HandlerActor::start_in_arbiter(arbiter, move |_| HandlerActor::new(shared, place));
     });
-    let lanes = Lanes::new(&options, Arc::clone(&desk), hire);
+    let threads = ThreadPool::new(&options, Arc::clone(&board), hire);
     let stats = Arc::new(Mutex::new(WorkerStats::default()));
     let (ended, ending) = watch::channel(None);
-    let actor = WorkerActor::new(queue, name, options, desk, lanes, Arc::clone(&stats), ended)?;
+    let actor = WorkerActor::new(queue, name, options, board, threads, Arc::clone(&stats), ended)?;
     let actor = ctx.run(actor);
     Ok(Worker { end: WorkerEnd { stop: Arc::new(ActorStop(actor)), ending }, stats })
 }
@@ -183,12 +183,12 @@ struct ActorStop<Q: Queue>(Addr<WorkerActor<Q>>);
 impl<Q: Queue> StopWorker for ActorStop<Q> {
     fn stop(&self, grace: Duration) {
         // bound: a worker is stopped by its owner and by its service, and dropped once
-        self.0.do_send(Stop { grace: Some(grace) });
+        self.0.do_send(StopActor { grace: Some(grace) });
     }
 
     fn abandon(&self) {
         // bound: as above
-        self.0.do_send(Stop { grace: None });
+        self.0.do_send(StopActor { grace: None });
     }
 }
 

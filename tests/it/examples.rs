@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
-use crate::process::{BINARY, PATIENCE, Running, Server};
+use crate::process::{BINARY, Running, Server, TIMEOUT};
 
 /// Where the examples are, up to date. `cargo test` builds them, but not if it is told to build
 /// only this test.
@@ -189,7 +189,7 @@ impl Answer {
 
 fn ask(addr: &str, method: &str, path: &str, body: &str) -> TcpStream {
     let mut stream = TcpStream::connect(addr).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     let length = body.len();
     write!(
         stream,

@@ -14,7 +14,7 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_wakeful");
 
 /// After this, what was waited for does not come: generous, as builds and other tests share the
 /// machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A server on a free port; killed when dropped.
 pub(crate) struct Server {
@@ -160,7 +160,7 @@ impl Running {
 
     /// The next line of standard output, without its end.
     pub(crate) fn line(&mut self) -> String {
-        match self.stdout.recv_timeout(PATIENCE) {
+        match self.stdout.recv_timeout(TIMEOUT) {
             Ok(line) => String::from_utf8(line).unwrap().trim_end_matches('\n').to_owned(),
             Err(error) => {
                 let said: Vec<u8> = self.stderr.try_iter().flatten().collect();
@@ -177,7 +177,7 @@ impl Running {
 
     /// Waits for a line of standard error with `what` in it, and gives it; those before are gone.
     pub(crate) fn said(&self, what: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let mut before = String::new();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -278,9 +278,9 @@ pub(crate) fn exit_of(child: &mut Child) -> Option<i32> {
 
 /// Waits until something holds.
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !holds() {
-        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        assert!(Instant::now() < deadline, "not within {TIMEOUT:?}: {what}");
         thread::sleep(Duration::from_millis(5));
     }
 }
@@ -301,7 +301,7 @@ fn lines_of(output: impl std::io::Read + Send + 'static) -> Receiver<Vec<u8>> {
 }
 
 fn rest_of(lines: &Receiver<Vec<u8>>, what: &str) -> Vec<u8> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     let mut rest = Vec::new();
     loop {
         match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {

@@ -10,7 +10,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use wakeful::PushOptions;
-use wakeful::internals::Queue;
+use wakeful::internals::BenchQueue;
 
 /// As in the binary.
 #[global_allocator]
@@ -33,7 +33,7 @@ fn resident() -> usize {
 }
 
 /// Pushes jobs that are due at all times of tomorrow, in no order.
-fn delay(queue: &mut Queue, count: usize) {
+fn delay(queue: &mut BenchQueue, count: usize) {
     for from in (0..count).step_by(1_000) {
         let later = |n: usize| DAY + Duration::from_millis((n * 7_919_777 % 86_400_000) as u64);
         let some = from..count.min(from + 1_000);
@@ -43,7 +43,7 @@ fn delay(queue: &mut Queue, count: usize) {
 }
 
 /// Nanoseconds that a job takes from push to settlement.
-fn cycles(queue: &mut Queue, batch: usize) -> f64 {
+fn cycles(queue: &mut BenchQueue, batch: usize) -> f64 {
     let started = Instant::now();
     for _ in 0..CYCLED / batch {
         let options = (0..batch).map(|_| PushOptions::default());
@@ -63,7 +63,7 @@ fn tell(line: std::fmt::Arguments<'_>) {
 }
 
 fn main() {
-    let (mut bare, mut full) = (Queue::default(), Queue::default());
+    let (mut bare, mut full) = (BenchQueue::default(), BenchQueue::default());
     // What both have before the first job is not a job's.
     for queue in [&mut bare, &mut full] {
         cycles(queue, 16);

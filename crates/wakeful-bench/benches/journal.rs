@@ -13,7 +13,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use wakeful::internals::Log;
+use wakeful::internals::BenchJournal;
 
 /// As in the binary.
 #[global_allocator]
@@ -84,7 +84,7 @@ fn main() {
         if std::env::args().any(|it| it == "--bench") { (ROUNDS, BATCHES) } else { (1, 2) };
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
     let mut bare = Bare::make(&dir.path().join("bare"), rounds * batches).expect("a file");
-    let mut log = Log::open(&dir.path().join("journal")).expect("a journal");
+    let mut log = BenchJournal::open(&dir.path().join("journal")).expect("a journal");
     let begun = Instant::now();
     while log.segments() < 2 && begun.elapsed() < Duration::from_secs(10) {
         sleep(Duration::from_millis(1));

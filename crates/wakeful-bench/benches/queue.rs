@@ -4,11 +4,11 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use wakeful::PushOptions;
-use wakeful::internals::Queue;
+use wakeful::internals::BenchQueue;
 
 const BATCH: usize = 16;
 
-fn cycle(queue: &mut Queue, keys: impl Fn(usize) -> Option<String>) {
+fn cycle(queue: &mut BenchQueue, keys: impl Fn(usize) -> Option<String>) {
     let options = (0..BATCH).map(|n| PushOptions {
         order_key: keys(n).map(|key| key.as_str().into()),
         ..Default::default()
@@ -25,7 +25,7 @@ fn with_order_keys(bench: &mut Criterion) {
     group.throughput(Throughput::Elements(BATCH as u64));
     for count in [1_000_usize, 100_000] {
         // Each key has a job that is held up by a pause of the whole topic; the others go on.
-        let mut queue = Queue::default();
+        let mut queue = BenchQueue::default();
         for from in (0..count).step_by(1_000) {
             let options = (from..from + 1_000).map(|n| PushOptions {
                 order_key: Some(format!("key {n}").as_str().into()),

@@ -10,12 +10,12 @@ use mio::{Events, Poll};
 
 use wakeful::{Error, ErrorCode};
 
-use super::caller::{Caller, PATIENCE, lost};
+use super::caller::{Caller, TIMEOUT, lost};
 use super::connection::SCRATCH_BYTES;
-use super::place::Place;
+use super::loaded_server::LoadedServer;
 use super::redis::Subscriber;
-use super::seat::Seat;
 use super::template::key;
+use super::watcher_connection::WatcherConnection;
 
 /// How an audience watches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -54,8 +54,8 @@ pub(super) struct Plan {
 
 /// A party at one connection.
 #[derive(Debug)]
-enum Party {
-    Wakeful(Seat),
+enum AudienceMember {
+    Wakeful(WatcherConnection),
     Redis(Subscriber),
 }
 
@@ -65,7 +65,7 @@ pub(super) struct Audience {
     poll: Poll,
     events: Events,
     scratch: Vec<u8>,
-    parties: Vec<Party>,
+    members: Vec<AudienceMember>,
 }
 
 impl Kind {
@@ -94,17 +94,18 @@ impl Watched {
 
 impl Audience {
     /// Connects, and returns when every watcher is in place.
-    pub(super) fn gather(plan: &Plan, place: &Place) -> Result<Self, Error> {
+    pub(super) fn gather(plan: &Plan, server: &LoadedServer) -> Result<Self, Error> {
         let mut audience = Self::empty()?;
         let connections = plan.connections.max(1);
         for number in 0..connections {
             let (share, more) = (plan.watchers / connections, plan.watchers % connections);
             let first = share * number + more.min(number);
             let watchers = first..first + share + u64::from(number < more);
-            let mut connection = Caller::connect(place)?.into_connection()?;
-            connection.register(audience.poll.registry(), audience.parties.len())?;
-            let seat = Seat::new(connection, plan.kind, plan.watched, plan.again, watchers);
-            audience.parties.push(Party::Wakeful(seat));
+            let mut connection = Caller::connect(server)?.into_connection()?;
+            connection.register(audience.poll.registry(), audience.members.len())?;
+            let connection =
+                WatcherConnection::new(connection, plan.kind, plan.watched, plan.again, watchers);
+            audience.members.push(AudienceMember::Wakeful(connection));
         }
         audience.settle()?;
         Ok(audience)
@@ -115,9 +116,9 @@ impl Audience {
         let mut audience = Self::empty()?;
         for _ in 0..connections {
             let mut subscriber = Subscriber::connect(addr, payload)?;
-            let token = audience.parties.len();
+            let token = audience.members.len();
             subscriber.connection.register(audience.poll.registry(), token)?;
-            audience.parties.push(Party::Redis(subscriber));
+            audience.members.push(AudienceMember::Redis(subscriber));
         }
         Ok(audience)
     }
@@ -127,15 +128,15 @@ impl Audience {
             poll: Poll::new().map_err(lost)?,
             events: Events::with_capacity(1024),
             scratch: vec![0; SCRATCH_BYTES],
-            parties: Vec::new(),
+            members: Vec::new(),
         })
     }
 
     /// Asks for every wait that was met again, and returns when they are in place.
     pub(super) fn rearm(&mut self) -> Result<(), Error> {
-        for party in &mut self.parties {
-            if let Party::Wakeful(seat) = party {
-                seat.rearm();
+        for member in &mut self.members {
+            if let AudienceMember::Wakeful(connection) = member {
+                connection.rearm();
             }
         }
         self.settle()
@@ -144,16 +145,16 @@ impl Audience {
     /// Asks for watchers, until all are in place.
     fn settle(&mut self) -> Result<(), Error> {
         let mut moved = Instant::now();
-        for party in &mut self.parties {
-            if let Party::Wakeful(seat) = party {
-                seat.ask()?;
+        for member in &mut self.members {
+            if let AudienceMember::Wakeful(connection) = member {
+                connection.ask()?;
             }
         }
         while !self.ready() {
             self.turn(Duration::from_millis(100))?;
             if !self.events.is_empty() {
                 moved = Instant::now();
-            } else if moved.elapsed() > PATIENCE {
+            } else if moved.elapsed() > TIMEOUT {
                 let what = "the server does not take the watchers";
                 return Err(Error::new(ErrorCode::DeadlineExceeded, what));
             }
@@ -162,9 +163,9 @@ impl Audience {
     }
 
     fn ready(&self) -> bool {
-        self.parties.iter().all(|party| match party {
-            Party::Wakeful(seat) => seat.ready(),
-            Party::Redis(_) => true,
+        self.members.iter().all(|member| match member {
+            AudienceMember::Wakeful(connection) => connection.ready(),
+            AudienceMember::Redis(_) => true,
         })
     }
 
@@ -177,14 +178,14 @@ impl Audience {
         }
         let mut events = 0;
         for event in &self.events {
-            match self.parties.get_mut(event.token().0) {
-                Some(Party::Wakeful(seat)) => {
+            match self.members.get_mut(event.token().0) {
+                Some(AudienceMember::Wakeful(connection)) => {
                     if event.is_writable() {
-                        seat.connection.flush()?;
+                        connection.connection.flush()?;
                     }
-                    events += seat.receive(&mut self.scratch)?;
+                    events += connection.receive(&mut self.scratch)?;
                 }
-                Some(Party::Redis(subscriber)) => {
+                Some(AudienceMember::Redis(subscriber)) => {
                     events += subscriber.receive(&mut self.scratch)?;
                 }
                 None => {}

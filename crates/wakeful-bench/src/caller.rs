@@ -11,11 +11,11 @@ use wakeful::rpc::frame::{self, Header, Kind, PREFACE};
 use wakeful::{Credentials, Error, ErrorCode, HubRequest, KvRequest, Reply, Request, StatusReply};
 
 use super::connection::Connection;
-use super::place::Place;
+use super::loaded_server::LoadedServer;
 use super::wire::Wire;
 
 /// No answer for this long ends the run: a benchmark of a server that hangs has no result.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// With what every connection of the run logs in.
 static CREDENTIALS: OnceLock<Credentials> = OnceLock::new();
@@ -37,8 +37,8 @@ pub(super) struct Caller {
 
 impl Caller {
     /// Connects, sends preface and hello, and awaits those of the server.
-    pub(super) fn connect(place: &Place) -> Result<Self, Error> {
-        let socket = place.dial()?;
+    pub(super) fn connect(server: &LoadedServer) -> Result<Self, Error> {
+        let socket = server.dial()?;
         let mut caller = Self { socket, input: Vec::new(), next_id: 1 };
         let mut hello = Vec::new();
         wire::encode_hello(&mut hello, "bench")?;
@@ -168,18 +168,18 @@ impl Caller {
     }
 }
 
-/// A blocking socket to `addr` that gives up after [`PATIENCE`].
+/// A blocking socket to `addr` that gives up after [`TIMEOUT`].
 pub(super) fn dial(addr: &str) -> Result<TcpStream, Error> {
     let unreachable = |error: io::Error| {
         Error::new(ErrorCode::Unreachable, format!("no server answers at {addr}: {error}"))
     };
     let mut failed = io::ErrorKind::AddrNotAvailable.into();
     for resolved in addr.to_socket_addrs().map_err(unreachable)? {
-        match TcpStream::connect_timeout(&resolved, PATIENCE) {
+        match TcpStream::connect_timeout(&resolved, TIMEOUT) {
             Ok(socket) => {
                 socket.set_nodelay(true).map_err(unreachable)?;
-                socket.set_read_timeout(Some(PATIENCE)).map_err(unreachable)?;
-                socket.set_write_timeout(Some(PATIENCE)).map_err(unreachable)?;
+                socket.set_read_timeout(Some(TIMEOUT)).map_err(unreachable)?;
+                socket.set_write_timeout(Some(TIMEOUT)).map_err(unreachable)?;
                 return Ok(socket);
             }
             Err(error) => failed = error,

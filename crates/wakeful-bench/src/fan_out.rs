@@ -6,8 +6,8 @@ use wakeful::internals::wire::RequestBody;
 use wakeful::{Error, ErrorCode, KvRequest, SetRequest};
 
 use super::audience::{Audience, Plan, Watched};
-use super::caller::{Caller, PATIENCE};
-use super::place::Place;
+use super::caller::{Caller, TIMEOUT};
+use super::loaded_server::LoadedServer;
 use super::redis::Publisher;
 
 /// Between rounds: lets the server finish what follows its answers.
@@ -34,12 +34,12 @@ enum Source {
 /// `rounds` rounds with an audience as `plan` says, on a Wakeful at `place`.
 pub(super) fn run(
     plan: &Plan,
-    place: &Place,
+    server: &LoadedServer,
     rounds: usize,
     value_bytes: usize,
 ) -> Result<Rounds, Error> {
-    let source = Source::Wakeful(Caller::connect(place)?, value_bytes);
-    measure(Audience::gather(plan, place)?, source, plan.watchers, rounds)
+    let source = Source::Wakeful(Caller::connect(server)?, value_bytes);
+    measure(Audience::gather(plan, server)?, source, plan.watchers, rounds)
 }
 
 /// The same with Redis pub/sub, each connection one subscriber.
@@ -90,7 +90,7 @@ impl Source {
             if seen > 0 {
                 first.get_or_insert_with(|| begun.elapsed());
             }
-            if begun.elapsed() > PATIENCE {
+            if begun.elapsed() > TIMEOUT {
                 let what = format!("only {seen} of {watchers} watchers had their event");
                 return Err(Error::new(ErrorCode::DeadlineExceeded, what));
             }
@@ -128,6 +128,6 @@ impl Rounds {
 
 fn nth(mut times: Vec<Duration>, quantile: f64) -> Duration {
     times.sort_unstable();
-    let place = (times.len().saturating_sub(1)) as f64 * quantile;
-    times.get(place.round() as usize).copied().unwrap_or_default()
+    let server = (times.len().saturating_sub(1)) as f64 * quantile;
+    times.get(server.round() as usize).copied().unwrap_or_default()
 }

@@ -12,7 +12,7 @@ use wakeful::{KeyRange, WatchFrom, WatchRequest};
 
 use super::audience::Audience;
 use super::caller::Caller;
-use super::place::Place;
+use super::loaded_server::LoadedServer;
 
 /// How often is looked whether it is over.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -76,8 +76,12 @@ pub(super) struct Laggard {
 
 impl Laggard {
     /// Watches from `behind` revisions ago, or the oldest there is, with `window_bytes`.
-    pub(super) fn connect(place: &Place, behind: u64, window_bytes: u32) -> Result<Self, Error> {
-        let mut caller = Caller::connect(place)?;
+    pub(super) fn connect(
+        server: &LoadedServer,
+        behind: u64,
+        window_bytes: u32,
+    ) -> Result<Self, Error> {
+        let mut caller = Caller::connect(server)?;
         let status = caller.status()?;
         let from = (status.revision + 1).saturating_sub(behind).max(status.oldest);
         let watch =

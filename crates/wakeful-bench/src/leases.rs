@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use wakeful::{Error, ErrorCode, KvRequest, SetRequest};
 
-use super::caller::{Caller, PATIENCE};
-use super::place::Place;
+use super::caller::{Caller, TIMEOUT};
+use super::loaded_server::LoadedServer;
 use super::template::key;
 
 /// Sets in one write.
@@ -30,8 +30,8 @@ pub(super) struct Ended {
 }
 
 /// Makes `leases` keys, each with a lease of its own, that all end `ttl` from now.
-pub(super) fn run(place: &Place, leases: u64, ttl: Duration) -> Result<Ended, Error> {
-    let mut caller = Caller::connect(place)?;
+pub(super) fn run(server: &LoadedServer, leases: u64, ttl: Duration) -> Result<Ended, Error> {
+    let mut caller = Caller::connect(server)?;
     let before = caller.status()?.leases;
     let begun = Instant::now();
     let due = begun + ttl;
@@ -59,7 +59,7 @@ pub(super) fn run(place: &Place, leases: u64, ttl: Duration) -> Result<Ended, Er
             let first_late = first_late.unwrap_or(late);
             return Ok(Ended { leases, granting, first_late, last_late: late, in_time });
         }
-        if late > PATIENCE {
+        if late > TIMEOUT {
             let what = format!("{left} leases have not ended");
             return Err(Error::new(ErrorCode::DeadlineExceeded, what));
         }

@@ -14,10 +14,10 @@ use wakeful::internals::wire;
 use wakeful::rpc::frame::{Header, Kind};
 use wakeful::{Error, ErrorCode};
 
-use super::caller::{Caller, PATIENCE, broken, dial, lost, refusal};
+use super::caller::{Caller, TIMEOUT, broken, dial, lost, refusal};
 use super::connection::{Connection, SCRATCH_BYTES, frames};
+use super::loaded_server::LoadedServer;
 use super::mix::{Mix, Operation};
-use super::place::Place;
 use super::redis;
 use super::schedule::Schedule;
 use super::tally::Tally;
@@ -59,8 +59,12 @@ pub(super) struct Plan {
 }
 
 /// Runs `plan` against `place`; adds what is answered to `answered` as it goes.
-pub(super) fn run(plan: &Plan, place: &Place, answered: &Arc<AtomicU64>) -> Result<Tally, Error> {
-    Load::connect(plan, place)?.run(answered)
+pub(super) fn run(
+    plan: &Plan,
+    server: &LoadedServer,
+    answered: &Arc<AtomicU64>,
+) -> Result<Tally, Error> {
+    Load::connect(plan, server)?.run(answered)
 }
 
 /// One connection, and its batch in flight.
@@ -94,13 +98,13 @@ struct Load<'a> {
 }
 
 impl<'a> Load<'a> {
-    fn connect(plan: &'a Plan, place: &Place) -> Result<Self, Error> {
+    fn connect(plan: &'a Plan, server: &LoadedServer) -> Result<Self, Error> {
         let poll = Poll::new().map_err(lost)?;
         let mut lanes = Vec::with_capacity(plan.connections);
         for token in 0..plan.connections {
             let mut connection = match plan.target {
-                Target::Wakeful => Caller::connect(place)?.into_connection()?,
-                Target::Redis => Connection::new(Wire::Plain(dial(&place.addr)?), Vec::new())?,
+                Target::Wakeful => Caller::connect(server)?.into_connection()?,
+                Target::Redis => Connection::new(Wire::Plain(dial(&server.addr)?), Vec::new())?,
             };
             connection.register(poll.registry(), token)?;
             lanes.push(Lane { connection, awaiting: 0, started: Instant::now(), next_id: 1 });
@@ -155,7 +159,7 @@ impl<'a> Load<'a> {
                 }
             }
             self.send_due()?;
-            if events.is_empty() && self.busy > 0 && last.elapsed() > PATIENCE {
+            if events.is_empty() && self.busy > 0 && last.elapsed() > TIMEOUT {
                 return Err(Error::new(ErrorCode::DeadlineExceeded, "the server does not answer"));
             }
         }
@@ -225,8 +229,8 @@ impl<'a> Load<'a> {
 
     /// Reads what a lane has, and sends its next batch if that was the last of one. Tells when
     /// replies came, if any did.
-    fn receive(&mut self, place: usize, scratch: &mut [u8]) -> Result<Option<Instant>, Error> {
-        let Some(lane) = self.lanes.get_mut(place) else { return Ok(None) };
+    fn receive(&mut self, server: usize, scratch: &mut [u8]) -> Result<Option<Instant>, Error> {
+        let Some(lane) = self.lanes.get_mut(server) else { return Ok(None) };
         let (mut replies, target, tally) = (0, self.plan.target, &mut self.tally);
         lane.connection.receive(scratch, |bytes, output| {
             let (taken, count) = match target {
@@ -253,11 +257,11 @@ impl<'a> Load<'a> {
         }
         self.busy -= 1;
         match &mut self.schedule {
-            None if now < self.end => self.send(place, now)?,
+            None if now < self.end => self.send(server, now)?,
             None => {}
             Some(schedule) => {
-                if let Some(due) = schedule.resume(place) {
-                    self.send(place, due)?;
+                if let Some(due) = schedule.resume(server) {
+                    self.send(server, due)?;
                 }
             }
         }

@@ -12,17 +12,17 @@ mod hold;
 mod jobs;
 mod leases;
 mod load;
+mod loaded_server;
 mod mix;
-mod place;
 mod progress;
 mod redis;
 mod report;
 mod schedule;
-mod seat;
 mod tally;
 mod template;
 #[cfg(test)]
 mod tests;
+mod watcher_connection;
 mod wire;
 
 use std::io::Write;
@@ -31,14 +31,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use wakeful::internals::program::{self, Target};
+use wakeful::internals::program::{self, ServerTarget};
 use wakeful::{Credentials, Error, ErrorCode, KvRequest, SetRequest};
 
 use audience::{Audience, Kind, Watched};
 use caller::{Caller, broken};
 use hold::{Laggard, Until};
+use loaded_server::LoadedServer;
 use mix::Mix;
-use place::Place;
 use progress::Progress;
 use report::Report;
 use tally::Tally;
@@ -175,10 +175,10 @@ enum Other {
 
 fn main() -> ExitCode {
     let command = clap::Command::new("wakeful-bench").version(env!("CARGO_PKG_VERSION"));
-    program::run(command, std::env::args_os(), |args, target: &Target| {
-        let place = Place::new(&target.addr, target.tls.as_ref())?;
+    program::run(command, std::env::args_os(), |args, target: &ServerTarget| {
+        let server = LoadedServer::new(&target.addr, target.tls.as_ref())?;
         let credentials = target.credentials.clone();
-        run(args, &place, credentials, target.json, &mut std::io::stdout().lock())
+        run(args, &server, credentials, target.json, &mut std::io::stdout().lock())
     })
 }
 
@@ -189,7 +189,7 @@ fn main() -> ExitCode {
 /// some of whose requests were refused reports what it measured first.
 fn run(
     args: BenchArgs,
-    place: &Place,
+    server: &LoadedServer,
     credentials: Option<Credentials>,
     json: bool,
     out: &mut dyn Write,
@@ -198,22 +198,22 @@ fn run(
         caller::log_in_with(credentials);
     }
     if let Some(Other::Jobs(jobs)) = &args.other {
-        let (report, refusal) = jobs::run(jobs, place)?;
+        let (report, refusal) = jobs::run(jobs, server)?;
         print(&report, json, out)?;
         return refusal.map_or(Ok(()), Err);
     }
-    let redis = args.redis.as_ref().map(Place::plain);
-    let place = redis.as_ref().unwrap_or(place);
+    let redis = args.redis.as_ref().map(LoadedServer::plain);
+    let server = redis.as_ref().unwrap_or(server);
     if args.fan_out {
-        return print(&args.fan_out(place)?, json, out);
+        return print(&args.fan_out(server)?, json, out);
     }
     if let Some(watchers) = args.park {
-        let audience = Audience::gather(&args.audience(watchers, Watched::Idle), place)?;
+        let audience = Audience::gather(&args.audience(watchers, Watched::Idle), server)?;
         print(&args.parked(watchers), json, out)?;
         return hold::park(audience, &Until::new(args.time()?)).map(|_| ());
     }
     if args.lagging_watcher {
-        let mut laggard = Laggard::connect(place, args.behind, args.window_bytes)?;
+        let mut laggard = Laggard::connect(server, args.behind, args.window_bytes)?;
         let behind = laggard.current + 1 - laggard.from;
         let report = Report::new("lagging-watcher")
             .number("from_revision", laggard.from)
@@ -222,7 +222,7 @@ fn run(
         return laggard.hold(&Until::new(args.time()?));
     }
     if let Some(leases) = args.leases {
-        let ended = leases::run(place, leases, seconds(args.ttl_seconds)?)?;
+        let ended = leases::run(server, leases, seconds(args.ttl_seconds)?)?;
         let report = Report::new("leases")
             .number("leases", ended.leases)
             .flag("made_in_time", ended.in_time)
@@ -231,16 +231,16 @@ fn run(
             .millis("last_late_ms", ended.last_late);
         return print(&report, json, out);
     }
-    let (tally, events) = args.load(place)?;
+    let (tally, events) = args.load(server)?;
     print(&args.loaded(&tally, events), json, out)?;
     tally.refusal.map_or(Ok(()), Err)
 }
 
 impl BenchArgs {
     /// Runs a load; gives what it measured, and how many events the watchers had.
-    fn load(&self, place: &Place) -> Result<(Tally, u64), Error> {
+    fn load(&self, server: &LoadedServer) -> Result<(Tally, u64), Error> {
         if self.fill {
-            self.fill(place)?;
+            self.fill(server)?;
         }
         let audience = (self.watchers > 0)
             .then(|| {
@@ -251,10 +251,10 @@ impl BenchArgs {
                     again: true,
                     ..self.audience(self.watchers, watched)
                 };
-                Audience::gather(&plan, place).map(Audience::spawn)
+                Audience::gather(&plan, server).map(Audience::spawn)
             })
             .transpose()?;
-        let tally = self.threads(place)?;
+        let tally = self.threads(server)?;
         let Some((stop, thread)) = audience else { return Ok((tally, 0)) };
         stop.store(true, Ordering::Relaxed);
         let events = thread.join().map_err(|_| broken("the thread of the watchers panicked"))??;
@@ -262,7 +262,7 @@ impl BenchArgs {
     }
 
     /// Divides the load among threads, and puts together what they measured.
-    fn threads(&self, place: &Place) -> Result<Tally, Error> {
+    fn threads(&self, server: &LoadedServer) -> Result<Tally, Error> {
         let threads = self.threads.min(self.connections);
         let counters: Vec<Arc<AtomicU64>> = (0..threads).map(|_| Arc::default()).collect();
         let progress = Progress::start(counters.clone());
@@ -270,7 +270,7 @@ impl BenchArgs {
             let mut running = Vec::new();
             for (seed, answered) in (0..).zip(&counters) {
                 let plan = self.share(seed, threads)?;
-                running.push(scope.spawn(move || load::run(&plan, place, answered)));
+                running.push(scope.spawn(move || load::run(&plan, server, answered)));
             }
             running.into_iter().try_fold(Tally::new()?, |tally, thread| {
                 tally.merge(thread.join().map_err(|_| broken("a thread of the load panicked"))??)
@@ -307,8 +307,8 @@ impl BenchArgs {
         })
     }
 
-    fn fill(&self, place: &Place) -> Result<(), Error> {
-        let mut caller = Caller::connect(place)?;
+    fn fill(&self, server: &LoadedServer) -> Result<(), Error> {
+        let mut caller = Caller::connect(server)?;
         let mut filled = 0;
         while filled < self.keys {
             let chunk = FILL_CHUNK.min(self.keys - filled);
@@ -321,15 +321,15 @@ impl BenchArgs {
         Ok(())
     }
 
-    fn fan_out(&self, place: &Place) -> Result<Report, Error> {
+    fn fan_out(&self, server: &LoadedServer) -> Result<Report, Error> {
         let watchers = if self.watchers == 0 { self.connections } else { self.watchers };
         let (server, kind, watchers, rounds) = if self.redis.is_some() {
             let (connections, bytes) = (self.connections, self.value_bytes);
-            let rounds = fan_out::run_redis(&place.addr, connections, self.rounds, bytes)?;
+            let rounds = fan_out::run_redis(&server.addr, connections, self.rounds, bytes)?;
             ("redis", "subscribe", self.connections, rounds)
         } else {
             let plan = self.audience(watchers, Watched::One);
-            let rounds = fan_out::run(&plan, place, self.rounds, self.value_bytes)?;
+            let rounds = fan_out::run(&plan, server, self.rounds, self.value_bytes)?;
             ("wakeful", self.kind.name(), watchers, rounds)
         };
         Ok(Report::new("fan-out")

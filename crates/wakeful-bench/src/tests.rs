@@ -4,7 +4,7 @@ use clap::Parser;
 use serde_json::Value;
 
 use super::{BenchArgs, run};
-use crate::Place;
+use crate::LoadedServer;
 use wakeful::{Config, Error, ErrorCode, Wakeful};
 
 #[derive(Debug, clap::Parser)]
@@ -16,7 +16,7 @@ struct Line {
 fn bench(addr: &str, line: &str) -> (Result<(), Error>, Value) {
     let words = std::iter::once("bench").chain(line.split_whitespace());
     let mut out = Vec::new();
-    let done = run(Line::parse_from(words).args, &Place::plain(addr), None, true, &mut out);
+    let done = run(Line::parse_from(words).args, &LoadedServer::plain(addr), None, true, &mut out);
     let text = String::from_utf8(out).unwrap();
     assert!(text.lines().count() <= 1, "{text}");
     (done, serde_json::from_str(&text).unwrap_or_default())

@@ -3,8 +3,8 @@
 use actix::{ActorFutureExt as _, AsyncContext, Context, WrapFuture as _};
 
 use super::QueueActor;
-use crate::actor::caller::{Caller, To};
-use crate::actor::message::{Finished, JobWork, JobWorks, Record};
+use crate::actor::caller::{Caller, ReplyTo};
+use crate::actor::message::{Finished, JobTask, JobTasks, RecordFinished};
 use crate::actor::storage::{give, give_late, hand_over, sooner_due, take_expired};
 use crate::error::{Error, ErrorCode};
 use crate::model::{JobReply, JobRequest, Reservation};
@@ -15,14 +15,14 @@ impl QueueActor {
     /// Executes the requests of a message until the turn is over, at least one. The rest is executed in
     /// the next turns, before any other message: a connection's requests are executed in order, and
     /// none after the connection is gone.
-    pub(super) fn work_off(&mut self, works: JobWorks, ctx: &mut Context<Self>) {
+    pub(super) fn work_off(&mut self, works: JobTasks, ctx: &mut Context<Self>) {
         let turn = Turn::begin(self.turn_max);
         let now = self.now();
-        let JobWorks { owner, works, sink, restriction, user, client } = works;
+        let JobTasks { owner, works, sink, restriction, user, client } = works;
         let mut works = works.into_iter();
         for work in works.by_ref() {
-            let to = To::Connection(sink.clone());
-            let JobWork { id, deadline, durability: asked, .. } = work;
+            let to = ReplyTo::Connection(sink.clone());
+            let JobTask { id, deadline, durability: asked, .. } = work;
             let caller = Caller { owner, client, id, asked, deadline, to };
             let steps = steps_of(&work.request);
             self.do_one(now, caller, work, user, restriction.as_ref());
@@ -33,7 +33,7 @@ impl QueueActor {
         self.finish(now, ctx);
         if works.len() > 0 {
             let works = works.collect();
-            let rest = JobWorks { owner, works, sink, restriction, user, client };
+            let rest = JobTasks { owner, works, sink, restriction, user, client };
             let next = pace::next().into_actor(self);
             ctx.wait(next.map(|(), actor, ctx| actor.work_off(rest, ctx)));
         }
@@ -43,18 +43,18 @@ impl QueueActor {
     /// durable enough.
     pub(super) fn finish(&mut self, now: Now, ctx: &mut Context<Self>) {
         self.expire(now);
-        self.look_for_room(now);
+        self.look_for_space(now);
         let effects = self.queue.borrow_mut().finish_turn(now);
         for effect in effects {
             self.take_effect(effect);
         }
-        hand_over(&mut self.ledger, &mut self.records, |out| {
+        hand_over(&mut self.durability_queue, &mut self.records, |out| {
             self.queue.borrow_mut().take_record(out)
         });
         // Requests that wait for a job which was unfinished when they came may be answered now; the
         // others find the jobs that finished in this turn.
         let (waiting, seeking): (Vec<_>, Vec<_>) =
-            self.seeks.drain(..).partition(|seek| seek.sought.is_of_unfinished());
+            self.seeks.drain(..).partition(|seek| seek.query.is_of_unfinished());
         for seek in waiting {
             // bound: one for each request
             self.storage.do_send(seek);
@@ -64,13 +64,13 @@ impl QueueActor {
             let answers = std::mem::take(&mut self.finishing);
             let confirmed = std::mem::take(&mut self.confirmed);
             // bound: one for each turn
-            self.storage.do_send(Record { finished, confirmed, answers });
+            self.storage.do_send(RecordFinished { finished, confirmed, answers });
         }
         for seek in seeking {
             // bound: one for each request
             self.storage.do_send(seek);
         }
-        give(&mut self.ledger, &mut self.answers);
+        give(&mut self.durability_queue, &mut self.answers);
         let queue = self.queue.borrow();
         if !self.drained.is_empty() && !queue.has_reserved() {
             // The caller may have stopped waiting.
@@ -78,7 +78,7 @@ impl QueueActor {
                 let _ = drained.send(());
             }
         }
-        let due = sooner_due(queue.next_due(now), &self.ledger);
+        let due = sooner_due(queue.next_due(now), &self.durability_queue);
         drop(queue);
         self.turns.arm(ctx, due, |actor, ctx| {
             actor.turns.fired();
@@ -90,7 +90,7 @@ impl QueueActor {
     /// Answers requests whose deadline is over before the disk has what the answers show. Jobs that
     /// were handed out to them go back.
     fn expire(&mut self, now: Now) {
-        let expired = take_expired(&mut self.ledger);
+        let expired = take_expired(&mut self.durability_queue);
         let jobs = expired.iter().filter_map(|answered| match &answered.result {
             Ok(JobReply::Reserved(jobs)) => Some(jobs),
             _ => None,
@@ -109,11 +109,11 @@ impl QueueActor {
 
     /// Checks whether the disk has space for a due push of a schedule, because there is no caller to
     /// refuse.
-    fn look_for_room(&mut self, now: Now) {
-        let Some(ledger) = &self.ledger else { return };
+    fn look_for_space(&mut self, now: Now) {
+        let Some(durability_queue) = &self.durability_queue else { return };
         let mut queue = self.queue.borrow_mut();
         let Some(bytes) = queue.due_push_bytes(now) else { return };
-        let checked = ledger.log.get_mut().check(Some(bytes));
+        let checked = durability_queue.log.get_mut().check(Some(bytes));
         queue.set_disk_full(checked.is_err_and(|error| error.code == ErrorCode::NoSpace));
     }
 

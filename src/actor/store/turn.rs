@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use tokio::sync::oneshot;
 
-use super::{StoreActor, WARM_GROUP};
-use crate::actor::backlog::{Batch, BegunWrite, Kind, Later};
-use crate::actor::ledger::Answered as _;
-use crate::actor::message::{Answered, Answers, Done, Show, Task, Work};
-use crate::actor::withheld::{StoreAnswered, late, sooner};
+use super::{PREFETCH_GROUP, StoreActor};
+use crate::actor::awaiting_durability::{StoreAnswer, late, sooner};
+use crate::actor::backlog::{BegunWrite, DeferredReply, RequestBatch, RequestWeight};
+use crate::actor::durability_queue::DeferredAnswer as _;
+use crate::actor::message::{Done, Show, Task, TaskAnswers, TaskRequest, WaitAnswered};
 use crate::config::Durability;
 use crate::environment;
 use crate::error::Error;
-use crate::journal::Seq as RecordSeq;
+use crate::journal::RecordSeq;
 use crate::model::CallReply;
 use crate::pace::{self, Turn};
 use crate::store::{Mark, Micros};
@@ -29,7 +29,7 @@ const NOTIFIED_GROUP: usize = 512;
 const SHOWN_GROUP: usize = 64;
 
 /// Durable changes that a turn was too short to make visible.
-pub(super) struct Showing {
+pub(super) struct PendingShow {
     /// The position up to which events become visible.
     pub(super) mark: Option<Mark>,
     /// The record up to which answers may be sent afterwards.
@@ -39,7 +39,7 @@ pub(super) struct Showing {
 /// The caller of a large write in progress.
 pub(super) enum BegunFor {
     /// A message of a connection, whose last request so far is the write.
-    Connection(Box<Batch>),
+    Connection(Box<RequestBatch>),
     /// A caller in this process, the durability of its answer, and its deadline.
     Local(oneshot::Sender<Result<CallReply, Error>>, Option<Durability>, Option<Instant>),
 }
@@ -85,15 +85,15 @@ impl StoreActor {
     fn send_answers(&mut self) {
         for answer in self.hub.take_answers() {
             // bound: the one answer of this session
-            answer.party.do_send(Answered(answer.outcome.map_err(Error::from)));
-            self.answered.push(answer.party);
+            answer.address.do_send(WaitAnswered(answer.outcome.map_err(Error::from)));
+            self.answered.push(answer.address);
         }
     }
 
     /// Looks for the next batch of a stream, and sends it.
     fn send_batch(&mut self) {
         if let NextBatch::Batch(stream, batch) = self.hub.next_batch()
-            && let Some(session) = self.hub.party(stream)
+            && let Some(session) = self.hub.address(stream)
         {
             // bound: one batch until the session's consumer is ready again
             session.do_send(Show(stream, batch));
@@ -114,27 +114,32 @@ impl StoreActor {
 
     /// Hands the changes to the journal.
     fn hand_over(&mut self) {
-        if self.ledger.is_none() {
+        if self.durability_queue.is_none() {
             return;
         }
         let now = self.now();
-        if let Some(ledger) = &mut self.ledger {
-            let due = self.snapshots.next_due(self.hub.state(), &ledger.log.get());
+        if let Some(durability_queue) = &mut self.durability_queue {
+            let due = self.snapshots.next_due(self.hub.state(), &durability_queue.log.get());
             if due.is_some_and(|due| due <= now) && !self.hub.is_busy() {
                 // A snapshot would begin with the events of what it deleted. Watchers that are still to
                 // be notified need them.
                 self.hub.give_up_last_revision(now);
             }
             let mark = self.hub.state().mark();
-            ledger.hand_over(self.hub.records(), mark);
-            let rooms = &mut self.rooms;
-            self.snapshots.begin(now, self.hub.state_mut(), rooms, &mut ledger.log.get_mut());
+            durability_queue.hand_over(self.hub.records(), mark);
+            let other_state = &mut self.other_state;
+            self.snapshots.begin(
+                now,
+                self.hub.state_mut(),
+                other_state,
+                &mut durability_queue.log.get_mut(),
+            );
         }
     }
 
     /// Schedules a turn that checks whether paused streams can resume.
-    pub(super) fn look_for_room(&mut self, ctx: &mut Context<Self>) {
-        self.hub.look_for_room();
+    pub(super) fn look_for_space(&mut self, ctx: &mut Context<Self>) {
+        self.hub.look_for_capacity();
         self.arm(ctx);
     }
 
@@ -145,12 +150,12 @@ impl StoreActor {
             || !self.answered.is_empty()
             || !self.backlog.is_empty()
             || self.showing.is_some()
-            || self.snapshots.must_tell();
+            || self.snapshots.must_write();
         let mut deadline = self.hub.next_deadline();
-        if let Some(ledger) = &self.ledger {
-            let answers = sooner(ledger.next_deadline(), self.awaited.next_deadline());
+        if let Some(durability_queue) = &self.durability_queue {
+            let answers = sooner(durability_queue.next_deadline(), self.awaited.next_deadline());
             let answers = answers.map(|at| self.micros(at));
-            let room = self.snapshots.next_due(self.hub.state(), &ledger.log.get());
+            let room = self.snapshots.next_due(self.hub.state(), &durability_queue.log.get());
             deadline = deadline.into_iter().chain(answers).chain(room).min();
         }
         // The clock is read only if something depends on it.
@@ -201,9 +206,13 @@ impl StoreActor {
         self.deliver();
         self.expire();
         let shown = self.show(&turn);
-        if let Some(ledger) = &mut self.ledger {
-            let rooms = &mut self.rooms;
-            self.snapshots.tell(self.hub.state_mut(), rooms, &mut ledger.log.get_mut());
+        if let Some(durability_queue) = &mut self.durability_queue {
+            let other_state = &mut self.other_state;
+            self.snapshots.write(
+                self.hub.state_mut(),
+                other_state,
+                &mut durability_queue.log.get_mut(),
+            );
         }
         // Due work gets one part of the turn; requests and streams get one each.
         let turn = turn.anew();
@@ -217,9 +226,9 @@ impl StoreActor {
             // The connection may be gone.
             drop(sender.map(|sender| sender.send(answers)));
         }
-        if let (None, Some(ledger)) = (&self.showing, &mut self.ledger) {
+        if let (None, Some(durability_queue)) = (&self.showing, &mut self.durability_queue) {
             // What a message wrote in an earlier turn may already be durable.
-            ledger.release_due();
+            durability_queue.release_due();
         }
     }
 
@@ -229,12 +238,12 @@ impl StoreActor {
         if self.awaited.next_deadline().is_some() {
             self.awaited.expire(environment::now());
         }
-        let Some(ledger) = &mut self.ledger else { return };
-        if ledger.next_deadline().is_none() {
+        let Some(durability_queue) = &mut self.durability_queue else { return };
+        if durability_queue.next_deadline().is_none() {
             return;
         }
-        let expired = ledger.take_expired(environment::now());
-        StoreAnswered::give_all(expired.into_iter().map(|mut answered| {
+        let expired = durability_queue.take_expired(environment::now());
+        StoreAnswer::give_all(expired.into_iter().map(|mut answered| {
             answered.fail(&late());
             answered
         }));
@@ -242,9 +251,9 @@ impl StoreActor {
 
     /// Continues messages that wait: light ones first, and at least one request of each kind. Returns
     /// the messages that are complete.
-    fn work_off(&mut self, turn: &Turn) -> Vec<Batch> {
+    fn work_off(&mut self, turn: &Turn) -> Vec<RequestBatch> {
         let mut done = Vec::new();
-        for kind in [Kind::Light, Kind::Heavy] {
+        for kind in [RequestWeight::Light, RequestWeight::Heavy] {
             while let Some(mut batch) = self.backlog.next(kind) {
                 if self.do_some(&mut batch, turn) {
                     done.push(batch);
@@ -261,13 +270,13 @@ impl StoreActor {
 
     /// Executes requests of a message until the turn is over, at least one; returns whether the message
     /// is complete, or its answers have reached their limit.
-    pub(super) fn do_some(&mut self, batch: &mut Batch, turn: &Turn) -> bool {
+    pub(super) fn do_some(&mut self, batch: &mut RequestBatch, turn: &Turn) -> bool {
         // A turn is short: another reading of the clock would cost a single request more than it is
         // worth.
         let now = self.time_of(turn.began());
         while batch.works.len() > 0 {
-            self.warm(batch.works.as_slice());
-            for _ in 0..WARM_GROUP {
+            self.prefetch(batch.works.as_slice());
+            for _ in 0..PREFETCH_GROUP {
                 if self.must_hold(batch) && (self.backlog.is_holding() || !self.settle(turn)) {
                     return false;
                 }
@@ -298,7 +307,7 @@ impl StoreActor {
     }
 
     /// Keeps a message for its next turn, or until the end of the large write that it began.
-    pub(super) fn put_off(&mut self, mut batch: Batch) -> Later {
+    pub(super) fn put_off(&mut self, mut batch: RequestBatch) -> DeferredReply {
         if batch.begun.is_some() {
             let later = batch.later();
             debug_assert!(self.begun_for.is_none(), "one large write at a time");
@@ -310,7 +319,7 @@ impl StoreActor {
 
     /// Returns whether the next request of a message must wait for the end of a large write, or until
     /// all watchers are notified of it. Look-ups need not wait.
-    fn must_hold(&self, batch: &Batch) -> bool {
+    fn must_hold(&self, batch: &RequestBatch) -> bool {
         (self.hub.is_busy() || self.backlog.is_holding())
             && batch.works.as_slice().first().is_some_and(|work| match &work.task {
                 Task::Store { request, .. } => !self.hub.may_pass(request),
@@ -345,14 +354,16 @@ impl StoreActor {
         let Some(reply) = self.hub.take_finished() else { return };
         // A withheld answer waits for the records handed over so far.
         self.hand_over();
-        if let Some(ledger) = &self.ledger {
-            ledger.log.get_mut().large_ends();
+        if let Some(durability_queue) = &self.durability_queue {
+            durability_queue.log.get_mut().large_ends();
         }
         let until = |level: Option<Durability>| {
-            let ledger = self.ledger.as_ref().zip(level);
-            ledger.and_then(|(ledger, level)| ledger.until(level, true))
+            let durability_queue = self.durability_queue.as_ref().zip(level);
+            durability_queue
+                .and_then(|(durability_queue, level)| durability_queue.until(level, true))
         };
-        let failed = self.ledger.as_ref().and_then(|ledger| ledger.failed());
+        let failed =
+            self.durability_queue.as_ref().and_then(|durability_queue| durability_queue.failed());
         let reply =
             |durability| reply.map(|reply| CallReply { reply, durability }).map_err(Error::from);
         match self.begun_for.take() {
@@ -365,12 +376,12 @@ impl StoreActor {
                 self.backlog.push_front(*batch);
             }
             Some(BegunFor::Local(caller, level, deadline)) => {
-                match (until(level), &mut self.ledger, failed) {
+                match (until(level), &mut self.durability_queue, failed) {
                     // The caller may have stopped waiting.
                     (Some(_), _, Some(error)) => drop(caller.send(Err(error))),
-                    (Some(until), Some(ledger), None) => {
-                        let answer = StoreAnswered::Local(caller, reply(level), deadline);
-                        ledger.withhold(until, answer);
+                    (Some(until), Some(durability_queue), None) => {
+                        let answer = StoreAnswer::Local(caller, reply(level), deadline);
+                        durability_queue.withhold(until, answer);
                     }
                     _ => drop(caller.send(reply(level))),
                 }
@@ -381,14 +392,14 @@ impl StoreActor {
 
     /// Executes one request. Inlined, because a request is large to pass on.
     #[inline(always)]
-    fn do_one(&mut self, now: Micros, batch: &mut Batch, work: Work) {
+    fn do_one(&mut self, now: Micros, batch: &mut RequestBatch, work: TaskRequest) {
         let access = batch.restriction.as_ref();
         let hidden = self.leases.hidden(access, self.hub.state(), &work.task);
         let hides = !hidden.is_empty();
         if hides {
             self.hub.state_mut().hide_leases(hidden);
         }
-        let Batch { owner, answers, sink, withheld, .. } = batch;
+        let RequestBatch { owner, answers, sink, withheld, .. } = batch;
         let answer = self.answer(now, owner, work, answers, sink, withheld);
         if hides {
             self.hub.state_mut().hide_leases(Vec::new());
@@ -399,22 +410,22 @@ impl StoreActor {
 
     /// Returns the answers to a complete message; those that show something that is not durable yet are
     /// withheld.
-    pub(super) fn conclude(&mut self, mut batch: Batch) -> Answers {
+    pub(super) fn conclude(&mut self, mut batch: RequestBatch) -> TaskAnswers {
         let rest = batch.take_rest();
-        let Batch { sink, answers, withheld, .. } = batch;
-        if let Some(ledger) = &mut self.ledger {
-            let failed = ledger.failed();
+        let RequestBatch { sink, answers, withheld, .. } = batch;
+        if let Some(durability_queue) = &mut self.durability_queue {
+            let failed = durability_queue.failed();
             for (until, mut answered) in withheld.into_answered(&sink) {
                 match &failed {
-                    None => ledger.withhold(until, answered),
+                    None => durability_queue.withhold(until, answered),
                     Some(error) => {
                         answered.fail(error);
-                        StoreAnswered::give_all(std::iter::once(answered));
+                        StoreAnswer::give_all(std::iter::once(answered));
                     }
                 }
             }
         }
-        Answers { done: answers, rest }
+        TaskAnswers { done: answers, rest }
     }
 
     /// Makes durable changes visible until the turn is over; returns the record up to which answers may
@@ -435,8 +446,8 @@ impl StoreActor {
 
     /// Sends the answers that waited for records up to `shown`.
     pub(super) fn release(&mut self, shown: Option<RecordSeq>) {
-        if let (Some(durable), Some(ledger)) = (shown, &mut self.ledger) {
-            ledger.release(durable);
+        if let (Some(durable), Some(durability_queue)) = (shown, &mut self.durability_queue) {
+            durability_queue.release(durable);
         }
     }
 }

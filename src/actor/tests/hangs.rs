@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::{config, done, open_with, set, start, within};
 use crate::actor::message::Execute;
 use crate::journal::FaultyDisk;
-use crate::patience::until;
+use crate::test_timeout::until;
 use crate::{Durability, ErrorCode, FilesRequest, Operations, SetRequest, Wakeful};
 
 /// Regression: these requests were never answered while the snapshot thread waited for the disk.

@@ -13,7 +13,7 @@ use crate::config::auth::{JUDGED_AT_ONCE, JUDGED_KEYS_MAX};
 use crate::model::{
     DeleteRequest, KeyRange, KvRequest, LeaseGrantRequest, LeaseId, SetRequest, TxnOp, TxnRequest,
 };
-use crate::store::State;
+use crate::store::StoreState;
 
 /// Enough keys for the verdict on a lease to be remembered.
 const MANY: usize = JUDGED_KEYS_MAX + 4;
@@ -86,7 +86,7 @@ fn people() -> [Option<Arc<Access>>; 3] {
 }
 
 struct Model {
-    state: State,
+    state: StoreState,
     guard: LeaseGuard,
     people: [Option<Arc<Access>>; 3],
 }
@@ -94,7 +94,7 @@ struct Model {
 impl Model {
     fn new() -> Self {
         let mut model = Self {
-            state: State::new(Config::new().store),
+            state: StoreState::new(Config::new().store),
             guard: LeaseGuard::default(),
             people: people(),
         };

@@ -18,7 +18,7 @@ use std::time::Duration;
 use actix_rt::task::JoinHandle;
 
 use crate::journal::FaultyDisk;
-use crate::patience::{until, within};
+use crate::test_timeout::{until, within};
 use crate::{
     CallOptions, CallReply, Config, Durability, Error, GetRequest, KvRequest, Operations, Request,
     SetRequest, StoreRequest, Wakeful,

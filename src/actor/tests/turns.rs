@@ -5,11 +5,11 @@ use std::time::Duration;
 use super::*;
 use crate::actor::AnswerSink;
 use crate::actor::message::{
-    Answer, Answers, Done, JobWork, JobWorks, OwnerGone, Requests, Task, Work,
+    Done, JobTask, JobTasks, OwnerGone, Requests, Task, TaskAnswer, TaskAnswers, TaskRequest,
 };
 use crate::fair::ClientId;
 use crate::model::{JobRequest, PushOptions, PushRequest, ReserveRequest};
-use crate::watch::Owner;
+use crate::watch::WatchOwner;
 use crate::{Jobs as _, KeyRange, RangeRequest, Reply};
 
 struct Nowhere;
@@ -21,14 +21,14 @@ impl AnswerSink for Nowhere {
 fn message(connection: u64, requests: Vec<StoreRequest>) -> Requests {
     let works = requests.into_iter().map(|request| {
         let task = Task::Store { options: CallOptions::default(), request };
-        Work { id: 1, deadline: None, task }
+        TaskRequest { id: 1, deadline: None, task }
     });
-    let owner = Arc::new(Owner::unlimited(connection, String::new()));
+    let owner = Arc::new(WatchOwner::unlimited(connection, String::new()));
     Requests { owner, works: works.collect(), sink: Arc::new(Nowhere), restriction: None }
 }
 
-fn is_answered(Answers { done: answers, .. }: &Answers, requests: usize) -> bool {
-    let done = |answer: &Answer| matches!(answer, Answer::Now(Ok(_)));
+fn is_answered(TaskAnswers { done: answers, .. }: &TaskAnswers, requests: usize) -> bool {
+    let done = |answer: &TaskAnswer| matches!(answer, TaskAnswer::Now(Ok(_)));
     answers.len() == requests && answers.iter().all(done)
 }
 
@@ -76,8 +76,8 @@ async fn s10_a_message_that_takes_several_turns_is_answered_when_all_of_it_is_du
     requests.extend((0..40).map(|_| get("b")));
     let mut message = message(1, requests);
     message.sink = Arc::new(Told(sender));
-    let Answers { done: answers, .. } = within(wakeful.store().send(message)).await.unwrap();
-    let withheld = answers.iter().filter(|answer| matches!(answer, Answer::Withheld)).count();
+    let TaskAnswers { done: answers, .. } = within(wakeful.store().send(message)).await.unwrap();
+    let withheld = answers.iter().filter(|answer| matches!(answer, TaskAnswer::Withheld)).count();
     assert_eq!((answers.len(), withheld), (41, 1));
     assert_eq!(within(answered.recv()).await, Some(1));
     wakeful.stop().await;
@@ -96,13 +96,13 @@ impl AnswerSink for Counted {
 
 fn job_message(
     requests: Vec<JobRequest>,
-) -> (JobWorks, tokio::sync::mpsc::UnboundedReceiver<Result<Done, Error>>) {
+) -> (JobTasks, tokio::sync::mpsc::UnboundedReceiver<Result<Done, Error>>) {
     let (sender, answers) = tokio::sync::mpsc::unbounded_channel();
-    let work = |(id, request)| JobWork { id, deadline: None, durability: None, request };
+    let work = |(id, request)| JobTask { id, deadline: None, durability: None, request };
     let works = (1..).zip(requests).map(work).collect();
     let sink = Arc::new(Counted(sender));
     let client = ClientId::Process;
-    (JobWorks { owner: 1, works, sink, restriction: None, user: 0, client }, answers)
+    (JobTasks { owner: 1, works, sink, restriction: None, user: 0, client }, answers)
 }
 
 #[actix_rt::test]
@@ -170,7 +170,7 @@ async fn s10_look_ups_are_answered_while_very_many_watchers_are_told_of_an_event
         request: crate::WatchRequest::new(KeyRange::key("a")),
     };
     let tasks = std::iter::once(open).chain((0..WATCHES).map(watch));
-    watching.works = tasks.map(|task| Work { id: 1, deadline: None, task }).collect();
+    watching.works = tasks.map(|task| TaskRequest { id: 1, deadline: None, task }).collect();
     let answers = within(store.send(watching)).await.unwrap();
     assert!(is_answered(&answers, WATCHES as usize + 1));
 
@@ -206,27 +206,27 @@ async fn a_large_delete_is_done_in_turns(wakeful: Wakeful) {
     let deleting = actix_rt::spawn(async move { deleting.send(asked).await.unwrap() });
     let mut seen = 0;
     loop {
-        let Answers { done: answers, .. } =
+        let TaskAnswers { done: answers, .. } =
             within(store.send(message(2, vec![get("k39999")]))).await.unwrap();
         match &answers[0] {
-            Answer::Now(Ok(Done::Reply(CallReply { reply: Reply::Get(it), .. }))) => {
+            TaskAnswer::Now(Ok(Done::Reply(CallReply { reply: Reply::Get(it), .. }))) => {
                 if it.kv.is_none() {
                     break;
                 }
                 seen += usize::from(!deleting.is_finished());
             }
             // It shows something that is not durable yet.
-            Answer::Withheld => break,
+            TaskAnswer::Withheld => break,
             other => panic!("{other:?}"),
         }
     }
     assert!(seen >= 8, "{seen} look-ups in between");
-    let Answers { done: answers, .. } = within(deleting).await.unwrap();
+    let TaskAnswers { done: answers, .. } = within(deleting).await.unwrap();
     let mut replies = Vec::new();
     for answer in answers {
         replies.push(match answer {
-            Answer::Now(answer) => answer.unwrap(),
-            Answer::Withheld => within(withheld.recv()).await.unwrap().unwrap(),
+            TaskAnswer::Now(answer) => answer.unwrap(),
+            TaskAnswer::Withheld => within(withheld.recv()).await.unwrap().unwrap(),
         });
     }
     let replies = replies.iter().map(|done| match done {
@@ -293,8 +293,8 @@ async fn s10_large_writes_of_several_connections_are_each_answered_with_their_ow
     });
     let asked: Vec<_> = asked.collect();
     for (connection, answers) in asked.into_iter().enumerate() {
-        let Answers { done, .. } = within(answers).await.unwrap();
-        let Answer::Now(Ok(Done::Reply(CallReply { reply: Reply::Delete(it), .. }))) = &done[0]
+        let TaskAnswers { done, .. } = within(answers).await.unwrap();
+        let TaskAnswer::Now(Ok(Done::Reply(CallReply { reply: Reply::Delete(it), .. }))) = &done[0]
         else {
             panic!("connection {connection} is answered with something else");
         };

@@ -6,7 +6,7 @@ use super::super::password::PasswordHash;
 use super::super::password::tests::cheap;
 use super::super::users::Users;
 use super::super::{
-    Action, Auth, AuthFile, Book, Credentials, Login, NewToken, Pattern, hash_password,
+    Action, Auth, AuthFile, Credentials, Login, NewToken, Pattern, UserStore, hash_password,
 };
 use crate::config::AuthConfig;
 use crate::error::{Details, Error, ErrorCode};
@@ -27,13 +27,13 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         let file = AuthFile::new(dir.path().join("users.toml"));
         let token = NewToken::draw();
-        file.update(&config, |book| {
-            book.add_role("app").unwrap();
-            book.grant("app", Action::Read, Pattern::parse("a/*").unwrap()).unwrap();
+        file.update(&config, |store| {
+            store.add_role("app").unwrap();
+            store.grant("app", Action::Read, Pattern::parse("a/*").unwrap()).unwrap();
             let hash = hash_password("correct horse", &config).unwrap();
-            book.add_user("alice", Some(&hash)).unwrap();
-            book.give_role("alice", "app").unwrap();
-            book.add_token("alice", "t", &token).unwrap();
+            store.add_user("alice", Some(&hash)).unwrap();
+            store.give_role("alice", "app").unwrap();
+            store.add_token("alice", "t", &token).unwrap();
             Ok(())
         })
         .unwrap();
@@ -50,16 +50,16 @@ impl World {
     }
 
     /// Changes the file without a notification.
-    pub(super) fn update(&self, change: impl FnOnce(&mut Book)) {
+    pub(super) fn update(&self, change: impl FnOnce(&mut UserStore)) {
         self.file
-            .update(&self.config, |book| {
-                change(book);
+            .update(&self.config, |store| {
+                change(store);
                 Ok(())
             })
             .unwrap();
     }
 
-    fn change(&self, change: impl FnOnce(&mut Book)) {
+    fn change(&self, change: impl FnOnce(&mut UserStore)) {
         self.update(change);
         assert!(self.auth.reload_if_changed().unwrap());
     }
@@ -83,7 +83,7 @@ async fn a3_who_proves_a_name_has_it() {
 #[actix_rt::test]
 async fn a3_all_failures_look_alike() {
     let world = World::new(|_| {});
-    world.change(|book| book.add_user("tokens-only", None).unwrap());
+    world.change(|store| store.add_user("tokens-only", None).unwrap());
     let other = NewToken::draw();
     let half = world.token.secret().replace(&world.token.id(), &other.id());
     let mut errors = vec![
@@ -104,14 +104,14 @@ async fn a3_all_failures_look_alike() {
 #[test]
 fn a3_who_is_not_there_costs_as_much_as_who_is() {
     let config = cheap();
-    let mut book = Book::new();
+    let mut store = UserStore::new();
     let decoy = PasswordHash::decoy(&config).unwrap();
-    let nobody = Users::new(&book, &decoy);
+    let nobody = Users::new(&store, &decoy);
     assert_eq!(nobody.password_of("alice"), (Some(&decoy), false));
     let hash = hash_password("correct horse", &config).unwrap();
-    book.add_user("alice", Some(&hash)).unwrap();
-    book.add_user("tokens-only", None).unwrap();
-    let users = Users::new(&book, &decoy);
+    store.add_user("alice", Some(&hash)).unwrap();
+    store.add_user("tokens-only", None).unwrap();
+    let users = Users::new(&store, &decoy);
     let (own, is_own) = users.password_of("alice");
     assert!(is_own && own.is_some_and(|it| it.as_str() == hash));
     for name in ["nobody", "tokens-only"] {
@@ -152,7 +152,7 @@ async fn a5_who_guesses_behind_a_link_makes_that_user_wait_and_no_other_there() 
         config.login_failure_interval = std::time::Duration::from_secs(3600);
     });
     let hash = hash_password("staple battery", &world.config).unwrap();
-    world.change(|book| book.add_user("bob", Some(&hash)).unwrap());
+    world.change(|store| store.add_user("bob", Some(&hash)).unwrap());
     let link = |name: &str| Peer::Link {
         name: name.to_owned(),
         addr: SocketAddr::from(([10, 0, 0, 1], 1)),
@@ -206,15 +206,15 @@ async fn a4_a_login_ends_with_what_it_was_proved_by() {
         (world.password("alice", "correct horse").await.unwrap(), world.token().await);
     let generation = world.auth.generation();
     let hash = hash_password("another horse", &world.config).unwrap();
-    world.change(|book| book.set_password("alice", Some(&hash)).unwrap());
+    world.change(|store| store.set_password("alice", Some(&hash)).unwrap());
     assert_eq!(world.auth.generation(), generation + 1);
     assert!(!valid(&password) && valid(&token));
     let password = world.password("alice", "another horse").await.unwrap();
-    world.change(|book| book.remove_token("alice", "t").unwrap());
+    world.change(|store| store.remove_token("alice", "t").unwrap());
     assert!(valid(&password) && !valid(&token));
-    world.change(|book| book.revoke("app", Action::Read, &"a/*".parse().unwrap()).unwrap());
+    world.change(|store| store.revoke("app", Action::Read, &"a/*".parse().unwrap()).unwrap());
     assert!(!world.auth.access(&password).unwrap().has(Action::Read, b"a/b"));
-    world.change(|book| book.remove_user("alice").unwrap());
+    world.change(|store| store.remove_user("alice").unwrap());
     assert!(!valid(&password));
 }
 

@@ -1,7 +1,7 @@
 //! The promises about users, roles and logins.
 
-mod books;
 mod logins;
 mod permits;
 mod reloads;
 mod services;
+mod user_stores;

@@ -99,7 +99,7 @@ fn a4_a_file_is_read_when_it_may_be_at_last() {
         let permissions = std::fs::Permissions::from_mode(mode);
         std::fs::set_permissions(world.file.path(), permissions).unwrap();
     };
-    world.update(|book| book.remove_user("alice").unwrap());
+    world.update(|store| store.remove_user("alice").unwrap());
     set_mode(0o644);
     world.auth.reload_if_changed().unwrap_err();
     assert!(!world.auth.reload_if_changed().unwrap(), "said once");

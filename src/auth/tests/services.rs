@@ -8,14 +8,14 @@ use crate::{Client, ClientConfig, Config, Methods, Service, Wakeful};
 async fn a2_a_service_that_may_not_be_called_is_not_listed() {
     let world = World::new(|_| {});
     let tokens = [("app", NewToken::draw()), ("root", NewToken::draw())];
-    world.update(|book| {
-        book.add_role("root").unwrap();
-        book.set_admin("root", true).unwrap();
-        book.grant("app", Action::Call, "Mail*".parse().unwrap()).unwrap();
+    world.update(|store| {
+        store.add_role("root").unwrap();
+        store.set_admin("root", true).unwrap();
+        store.grant("app", Action::Call, "Mail*".parse().unwrap()).unwrap();
         for (name, token) in &tokens {
-            book.add_user(name, None).unwrap();
-            book.give_role(name, name).unwrap();
-            book.add_token(name, "t", token).unwrap();
+            store.add_user(name, None).unwrap();
+            store.give_role(name, name).unwrap();
+            store.add_token(name, "t", token).unwrap();
         }
     });
     world.auth.reload().unwrap();

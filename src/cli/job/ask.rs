@@ -8,7 +8,7 @@ pub(super) fn settled(answers: Vec<Option<Error>>) -> Result<(), Failure> {
     match answers.into_iter().next() {
         Some(None) => Ok(()),
         Some(Some(error)) => Err(error.into()),
-        None => Err(unfit().into()),
+        None => Err(unexpected_reply().into()),
     }
 }
 
@@ -19,11 +19,11 @@ pub(super) async fn changed(
 ) -> Result<(u64, bool), Error> {
     match jobs.job(request).await? {
         JobReply::Changed { count, more } => Ok((count, more)),
-        _ => Err(unfit()),
+        _ => Err(unexpected_reply()),
     }
 }
 
 /// Returns the error for a reply that does not belong to the request.
-pub(super) fn unfit() -> Error {
+pub(super) fn unexpected_reply() -> Error {
     Error::new(ErrorCode::Internal, "the reply of the queue does not match the request")
 }

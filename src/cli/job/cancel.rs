@@ -1,9 +1,9 @@
 //! `wakeful job cancel`
 
-use super::options::Which;
+use super::options::JobSelection;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
-use crate::rpc::proto::Shown;
+use crate::rpc::proto::SerializeWire;
 use crate::{Jobs, Operations};
 
 /// Cancel a job, waiting or reserved
@@ -17,7 +17,7 @@ Examples:
   wakeful job cancel resize --index photo-17")]
 pub(crate) struct CancelArgs {
     #[command(flatten)]
-    which: Which,
+    which: JobSelection,
 }
 
 impl CancelArgs {

@@ -13,9 +13,9 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::ended::Ended;
-use super::guard::{Group, Guard};
-use super::hindrance::Hindrance;
+use super::command_error::CommandError;
+use super::ended::EndedCommand;
+use super::guard::{GuardProcess, ProcessGroup};
 use super::program::Program;
 use super::tail::Tail;
 use crate::cli::failure::Exit;
@@ -40,21 +40,21 @@ const STOPPED_BY: [Signal; 4] = [Signal::TERM, Signal::INT, Signal::HUP, Signal:
 #[derive(Debug)]
 pub(super) struct Runner {
     pub(super) program: Program,
-    pub(super) guard: Arc<Guard>,
+    pub(super) guard: Arc<GuardProcess>,
     /// Set when the worker was asked to stop.
     pub(super) stopping: CancellationToken,
 }
 
 /// How a command ended.
-enum End {
+enum CommandEnd {
     Exited { status: io::Result<ExitStatus>, leftover: bool },
     Killed(Option<Verdict>),
     TimedOut(Duration),
-    Cut(Cut),
+    Cut(OutputCut),
 }
 
 /// The reason why the output is not read to the end.
-enum Cut {
+enum OutputCut {
     /// The output is longer than its limit.
     TooMuch,
     Unreadable(io::Error),
@@ -71,10 +71,10 @@ impl Runner {
         &self,
         job: &ReservedJob,
         killed: oneshot::Receiver<Option<Verdict>>,
-    ) -> Ended {
+    ) -> EndedCommand {
         let (mut child, group) = match self.spawn(job) {
             Ok(started) => started,
-            Err(hindrance) => return Ended::hindered(job.reservation, hindrance),
+            Err(command_error) => return EndedCommand::hindered(job.reservation, command_error),
         };
         let (mut output, mut errors) = (Vec::new(), Tail::new(self.program.error_bytes_max));
         let end = {
@@ -90,67 +90,76 @@ impl Runner {
             tokio::select! {
                 end = over(&mut child, pipes) => end,
                 // The sender is gone, and with it the claim to the job.
-                verdict = killed => End::Killed(verdict.unwrap_or_default()),
+                verdict = killed => CommandEnd::Killed(verdict.unwrap_or_default()),
                 end = timed_out(self.program.timeout) => end,
             }
         };
         match end {
-            End::Exited { leftover: false, .. } => group.leave(),
+            CommandEnd::Exited { leftover: false, .. } => group.leave(),
             // Dropping the group kills it.
-            End::Exited { leftover: true, .. } => drop(group),
+            CommandEnd::Exited { leftover: true, .. } => drop(group),
             _ => stop(&mut child, group).await,
         }
         self.ended(job, end, output, &errors).await
     }
 
-    fn spawn(&self, job: &ReservedJob) -> Result<(Child, Group), Hindrance> {
+    fn spawn(&self, job: &ReservedJob) -> Result<(Child, ProcessGroup), CommandError> {
         // A relative name would not be found, and any other command would run in a removed
         // directory.
         if matches!(std::env::current_dir(), Err(error) if error.kind() == io::ErrorKind::NotFound)
         {
-            return Err(Hindrance::without_directory());
+            return Err(CommandError::without_directory());
         }
         let spawned = self.guard.spawn(self.program.command(job));
-        spawned.map_err(|error| Hindrance::starting(self.program.name(), &error))
+        spawned.map_err(|error| CommandError::starting(self.program.name(), &error))
     }
 
-    async fn ended(&self, job: &ReservedJob, end: End, output: Vec<u8>, errors: &Tail) -> Ended {
+    async fn ended(
+        &self,
+        job: &ReservedJob,
+        end: CommandEnd,
+        output: Vec<u8>,
+        errors: &Tail,
+    ) -> EndedCommand {
         let (of, program) = (job.reservation, &self.program);
         let status = match end {
-            End::Killed(verdict) => return Ended::new(of, verdict, Exit::Failed),
-            End::TimedOut(after) => {
+            CommandEnd::Killed(verdict) => return EndedCommand::new(of, verdict, Exit::Failed),
+            CommandEnd::TimedOut(after) => {
                 let after = crate::duration::show(after);
                 let verdict = failed(with_end(format!("ran longer than {after}"), errors));
-                return Ended::new(of, Some(verdict), Exit::Timeout);
+                return EndedCommand::new(of, Some(verdict), Exit::Timeout);
             }
-            End::Cut(Cut::TooMuch) => {
+            CommandEnd::Cut(OutputCut::TooMuch) => {
                 let most = program.output_bytes_max;
                 let verdict = failed(with_end(format!("printed more than {most} bytes"), errors));
-                return Ended::new(of, Some(verdict), Exit::Failed);
+                return EndedCommand::new(of, Some(verdict), Exit::Failed);
             }
-            End::Cut(Cut::Unreadable(error)) => {
-                return Ended::hindered(
+            CommandEnd::Cut(OutputCut::Unreadable(error)) => {
+                return EndedCommand::hindered(
                     of,
-                    Hindrance::watching("read the output of the command", &error),
+                    CommandError::watching("read the output of the command", &error),
                 );
             }
-            End::Exited { status: Err(error), .. } => {
-                return Ended::hindered(of, Hindrance::watching("wait for the command", &error));
+            CommandEnd::Exited { status: Err(error), .. } => {
+                return EndedCommand::hindered(
+                    of,
+                    CommandError::watching("wait for the command", &error),
+                );
             }
-            End::Exited { status: Ok(status), .. } => status,
+            CommandEnd::Exited { status: Ok(status), .. } => status,
         };
         if status.success() {
             let output = Blob::from(output);
-            return Ended::new(of, Some(Verdict::Done { output }), Exit::Done);
+            return EndedCommand::new(of, Some(Verdict::Done { output }), Exit::Done);
         }
         let exit = exit_of(status);
         if self.stopped_too(status).await {
-            return Ended::new(of, Some(Verdict::Release), exit);
+            return EndedCommand::new(of, Some(Verdict::Release), exit);
         }
         let error = with_end(status.to_string(), errors);
         let for_good = status.code().is_some_and(|code| program.fail_exits.contains(&code));
         let verdict = if for_good { Verdict::Fail { error } } else { failed(error) };
-        Ended::new(of, Some(verdict), exit)
+        EndedCommand::new(of, Some(verdict), exit)
     }
 
     /// Returns true if the command was ended together with its worker, as service managers do. That
@@ -169,7 +178,10 @@ fn exit_of(status: ExitStatus) -> Exit {
 }
 
 /// Waits for the end of the process and of its output.
-async fn over(child: &mut Child, pipes: impl Future<Output = Result<((), (), ()), Cut>>) -> End {
+async fn over(
+    child: &mut Child,
+    pipes: impl Future<Output = Result<((), (), ()), OutputCut>>,
+) -> CommandEnd {
     tokio::pin!(pipes);
     let mut open = true;
     let status = loop {
@@ -177,32 +189,32 @@ async fn over(child: &mut Child, pipes: impl Future<Output = Result<((), (), ())
             status = child.wait() => break status,
             read = &mut pipes, if open => match read {
                 Ok(_) => open = false,
-                Err(cut) => return End::Cut(cut),
+                Err(cut) => return CommandEnd::Cut(cut),
             },
         }
     };
     if open {
         match timeout(LEFTOVER, pipes).await {
             Ok(Ok(_)) => open = false,
-            Ok(Err(cut)) => return End::Cut(cut),
+            Ok(Err(cut)) => return CommandEnd::Cut(cut),
             Err(_) => {}
         }
     }
-    End::Exited { status, leftover: open }
+    CommandEnd::Exited { status, leftover: open }
 }
 
-async fn timed_out(after: Option<Duration>) -> End {
+async fn timed_out(after: Option<Duration>) -> CommandEnd {
     match after {
         Some(after) => {
             sleep(after).await;
-            End::TimedOut(after)
+            CommandEnd::TimedOut(after)
         }
         None => std::future::pending().await,
     }
 }
 
 /// Ends the process and those it started.
-async fn stop(child: &mut Child, group: Group) {
+async fn stop(child: &mut Child, group: ProcessGroup) {
     group.signal(Signal::TERM);
     // If waiting fails, the process is gone.
     let _ = timeout(POLITENESS, child.wait()).await;
@@ -212,7 +224,7 @@ async fn stop(child: &mut Child, group: Group) {
 }
 
 /// Writes the payload to the process, which need not read it.
-async fn feed(stdin: Option<impl AsyncWriteExt + Unpin>, payload: &Blob) -> Result<(), Cut> {
+async fn feed(stdin: Option<impl AsyncWriteExt + Unpin>, payload: &Blob) -> Result<(), OutputCut> {
     if let Some(mut stdin) = stdin {
         let _ = stdin.write_all(payload).await;
     }
@@ -223,19 +235,22 @@ async fn read_output(
     stdout: Option<impl AsyncRead + Unpin>,
     bytes_max: usize,
     output: &mut Vec<u8>,
-) -> Result<(), Cut> {
+) -> Result<(), OutputCut> {
     let Some(stdout) = stdout else { return Ok(()) };
     let read = stdout.take((bytes_max as u64).saturating_add(1)).read_to_end(output).await;
     match read {
-        Ok(_) if output.len() > bytes_max => Err(Cut::TooMuch),
+        Ok(_) if output.len() > bytes_max => Err(OutputCut::TooMuch),
         Ok(_) => Ok(()),
         // A partial result counts as none.
-        Err(error) => Err(Cut::Unreadable(error)),
+        Err(error) => Err(OutputCut::Unreadable(error)),
     }
 }
 
 /// Passes standard error on, and keeps the end of it.
-async fn read_errors(stderr: Option<impl AsyncRead + Unpin>, errors: &mut Tail) -> Result<(), Cut> {
+async fn read_errors(
+    stderr: Option<impl AsyncRead + Unpin>,
+    errors: &mut Tail,
+) -> Result<(), OutputCut> {
     let Some(mut stderr) = stderr else { return Ok(()) };
     let mut part = [0; 4096];
     while let Ok(count @ 1..) = stderr.read(&mut part).await {

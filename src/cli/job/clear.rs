@@ -1,6 +1,6 @@
 //! `wakeful job clear`
 
-use super::options::Topic;
+use super::options::TopicArgs;
 use super::slices;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::input;
@@ -19,7 +19,7 @@ Examples:
   wakeful job clear resize --yes")]
 pub(crate) struct ClearArgs {
     #[command(flatten)]
-    topic: Topic,
+    topic: TopicArgs,
     /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,

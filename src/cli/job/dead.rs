@@ -2,11 +2,11 @@
 
 use super::list::Pages;
 use super::moment;
-use super::options::Topic;
+use super::options::TopicArgs;
 use super::show;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, notice};
-use crate::rpc::proto::Shown;
+use crate::rpc::proto::SerializeWire;
 use crate::{JobInfo, JobState, Operations};
 
 /// List the dead letters of a topic, with reasons
@@ -22,7 +22,7 @@ Examples:
   wakeful job dead resize --limit 10 --json | jq -r '.errors[-1]'")]
 pub(crate) struct DeadArgs {
     #[command(flatten)]
-    topic: Topic,
+    topic: TopicArgs,
     /// Print up to N dead letters [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,

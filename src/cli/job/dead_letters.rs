@@ -1,6 +1,6 @@
-//! [`DeadLetters`]: the dead letters of a topic that a command applies to.
+//! [`DeadLetterPages`]: the dead letters of a topic that a command applies to.
 
-use super::options::Topic;
+use super::options::TopicArgs;
 use super::{ask, slices};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::input;
@@ -8,9 +8,9 @@ use crate::cli::output::Output;
 use crate::{Blob, JobId, JobRequest, Jobs, Operations};
 
 #[derive(Debug, clap::Args)]
-pub(super) struct DeadLetters {
+pub(super) struct DeadLetterPages {
     #[command(flatten)]
-    topic: Topic,
+    topic: TopicArgs,
     /// The dead letters
     #[arg(value_name = "ID", required_unless_present = "all")]
     ids: Vec<JobId>,
@@ -19,7 +19,7 @@ pub(super) struct DeadLetters {
     all: bool,
 }
 
-impl DeadLetters {
+impl DeadLetterPages {
     /// Sends `request` for each id, or for all dead letters, and prints the number of changed ones.
     /// With --all, first asks for confirmation in the words of `deed`, which gets their number and
     /// the topic.

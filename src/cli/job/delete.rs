@@ -1,6 +1,6 @@
 //! `wakeful job delete`
 
-use super::dead_letters::DeadLetters;
+use super::dead_letters::DeadLetterPages;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
 use crate::{Blob, JobRequest, Operations};
@@ -18,15 +18,15 @@ Examples:
   wakeful job delete resize 17 23
   wakeful job delete resize --all
   wakeful job delete resize --all --yes")]
-pub(crate) struct DeleteArgs {
+pub(crate) struct JobDeleteArgs {
     #[command(flatten)]
-    dead: DeadLetters,
+    dead: DeadLetterPages,
     /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
 }
 
-impl DeleteArgs {
+impl JobDeleteArgs {
     pub(super) async fn run(
         self,
         jobs: &impl Operations,

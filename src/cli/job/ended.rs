@@ -1,36 +1,36 @@
-//! [`Ended`]: a job whose process ended, and the [`Line`] printed about it.
+//! [`EndedCommand`]: a job whose process ended, and the [`SettledLine`] printed about it.
 
 use serde::Serialize;
 
-use super::hindrance::Hindrance;
+use super::command_error::CommandError;
 use super::show::one_line;
 use crate::cli::failure::Exit;
 use crate::cli::output::Output;
-use crate::rpc::proto::Shown;
+use crate::rpc::proto::SerializeWire;
 use crate::{Error, ErrorCode, Reservation, Settlement, Verdict};
 
 /// A job whose process ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Ended {
+pub(super) struct EndedCommand {
     pub(super) reservation: Reservation,
     /// `None` if this worker no longer holds the job.
     pub(super) verdict: Option<Verdict>,
     /// The exit status of a worker that runs this job only.
     pub(super) exit: Exit,
     /// The reason why the command was not run.
-    pub(super) hindrance: Option<Hindrance>,
+    pub(super) command_error: Option<CommandError>,
 }
 
-impl Ended {
+impl EndedCommand {
     /// Returns a job whose command ran to its end.
     pub(super) fn new(reservation: Reservation, verdict: Option<Verdict>, exit: Exit) -> Self {
-        Self { reservation, verdict, exit, hindrance: None }
+        Self { reservation, verdict, exit, command_error: None }
     }
 
     /// Returns a job that goes back because its command cannot be run.
-    pub(super) fn hindered(reservation: Reservation, hindrance: Hindrance) -> Self {
+    pub(super) fn hindered(reservation: Reservation, command_error: CommandError) -> Self {
         let verdict = Some(Verdict::Release);
-        Self { reservation, verdict, exit: Exit::Failed, hindrance: Some(hindrance) }
+        Self { reservation, verdict, exit: Exit::Failed, command_error: Some(command_error) }
     }
 
     pub(super) fn settlement(&self) -> Option<Settlement> {
@@ -59,7 +59,7 @@ impl Ended {
     }
 
     /// Returns the line to print; `refusal` is the reason why the settlement was not recorded.
-    pub(super) fn line(self, refusal: Option<Error>) -> Line {
+    pub(super) fn line(self, refusal: Option<Error>) -> SettledLine {
         let (what, error) = match (self.verdict, refusal) {
             (_, Some(refusal)) => ("lost", Some(refusal.message)),
             (None, _) => ("revoked", None),
@@ -68,27 +68,27 @@ impl Ended {
                 ("failed", Some(error))
             }
             (Some(Verdict::Snooze { .. } | Verdict::Release), _) => {
-                ("released", self.hindrance.map(|hindrance| hindrance.message))
+                ("released", self.command_error.map(|command_error| command_error.message))
             }
         };
-        Line { reservation: self.reservation, what, error }
+        SettledLine { reservation: self.reservation, what, error }
     }
 }
 
 /// The line printed about a settled job.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct SettledLine {
     pub(super) reservation: Reservation,
     pub(super) what: &'static str,
     pub(super) error: Option<String>,
 }
 
-impl Line {
+impl SettledLine {
     pub(super) fn print(&self, out: &mut Output) {
         let Self { reservation, what, error } = self;
         if out.json() {
             let (reservation, error) = (reservation.shown(), error.as_deref());
-            out.object(&Settled { reservation, result: what, error });
+            out.object(&SettledJson { reservation, result: what, error });
         } else {
             let error = error.as_deref();
             let error = error.map_or(String::new(), |error| format!(": {}", one_line(error)));
@@ -97,9 +97,9 @@ impl Line {
     }
 }
 
-/// A [`Line`] in JSON.
+/// A [`SettledLine`] in JSON.
 #[derive(Serialize)]
-struct Settled<'a, T> {
+struct SettledJson<'a, T> {
     #[serde(flatten)]
     reservation: T,
     result: &'a str,
@@ -108,7 +108,7 @@ struct Settled<'a, T> {
 }
 
 /// Returns how many of `over` fit in one request: at least one.
-pub(super) fn fitting(over: &[Ended], bytes_max: usize) -> usize {
+pub(super) fn fitting(over: &[EndedCommand], bytes_max: usize) -> usize {
     let mut bytes = 0;
     let fits = over.iter().take_while(|ended| {
         bytes += ended.bytes();
@@ -121,10 +121,10 @@ pub(super) fn fitting(over: &[Ended], bytes_max: usize) -> usize {
 mod tests {
     use super::*;
 
-    fn done(bytes: usize) -> Ended {
+    fn done(bytes: usize) -> EndedCommand {
         let output = vec![b'x'; bytes].into();
         let reservation = Reservation { id: 1, epoch: 1 };
-        Ended::new(reservation, Some(Verdict::Done { output }), Exit::Done)
+        EndedCommand::new(reservation, Some(Verdict::Done { output }), Exit::Done)
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `wakeful job free-index`
 
-use super::options::Topic;
+use super::options::TopicArgs;
 use super::slices;
 use crate::cli::argument::bytes;
 use crate::cli::failure::{Exit, Failure};
@@ -18,7 +18,7 @@ Example:
   wakeful job free-index resize photo-17")]
 pub(crate) struct FreeIndexArgs {
     #[command(flatten)]
-    topic: Topic,
+    topic: TopicArgs,
     /// The index
     #[arg(value_name = "INDEX", value_parser = bytes())]
     index: Blob,
@@ -30,7 +30,7 @@ impl FreeIndexArgs {
         jobs: &impl Operations,
         out: &mut Output,
     ) -> Result<Exit, Failure> {
-        let Self { topic: Topic { topic }, index } = self;
+        let Self { topic: TopicArgs { topic }, index } = self;
         if !jobs.free_index(&topic, &index).await? {
             let free = format!(
                 "the index `{index}` of topic {topic} is already free; nothing was changed"

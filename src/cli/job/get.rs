@@ -1,10 +1,10 @@
 //! `wakeful job get`
 
-use super::options::Which;
+use super::options::JobSelection;
 use super::show;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
-use crate::rpc::proto::Shown;
+use crate::rpc::proto::SerializeWire;
 use crate::{Jobs, Operations};
 
 /// Print the details of a job
@@ -18,12 +18,12 @@ Examples:
   wakeful job get 17
   wakeful job get resize --index photo-17  the newest job with this index
   wakeful job get 17 --json | jq .state")]
-pub(crate) struct GetArgs {
+pub(crate) struct JobGetArgs {
     #[command(flatten)]
-    which: Which,
+    which: JobSelection,
 }
 
-impl GetArgs {
+impl JobGetArgs {
     pub(super) async fn run(
         self,
         jobs: &impl Operations,

@@ -1,4 +1,4 @@
-//! [`Guard`]: kills the commands of a worker that died without ending them itself.
+//! [`GuardProcess`]: kills the commands of a worker that died without ending them itself.
 //!
 //! A killed worker runs no code, so a second process ([`guard_process`](super::guard_process)) does
 //! this for it. The two share a socket. Each command registers its process group there after the
@@ -31,14 +31,14 @@ const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A message to the guard process: a command began or ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct GuardMessage {
     /// Number of the command, never reused by a worker.
     pub(super) command: u64,
     /// The process group of a command that begins; `None` when the command has ended.
     pub(super) group: Option<Pid>,
 }
 
-impl Entry {
+impl GuardMessage {
     pub(super) const BYTES: usize = 16;
 
     /// Called between fork and exec, so it must not allocate.
@@ -56,13 +56,13 @@ impl Entry {
 
 /// The worker's end of the socket to the guard process.
 #[derive(Debug)]
-pub(super) struct Guard {
+pub(super) struct GuardProcess {
     line: UnixStream,
-    state: Mutex<State>,
+    state: Mutex<GuardState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct GuardState {
     /// Number of commands so far.
     commands: u64,
     /// Ended commands that the guard process has not been informed of yet.
@@ -71,7 +71,7 @@ struct State {
     children: Vec<Pid>,
 }
 
-impl Guard {
+impl GuardProcess {
     /// Starts the guard process, which is ready when this returns.
     pub(super) async fn start() -> io::Result<Arc<Self>> {
         let (ours, theirs) = StdUnixStream::pair()?;
@@ -111,7 +111,10 @@ impl Guard {
     ///
     /// Errors: those of [`Command::spawn`]; `WouldBlock` if the guard process does not read, and
     /// `BrokenPipe` if it is gone. The command was not executed.
-    pub(super) fn spawn(self: &Arc<Self>, mut command: Command) -> io::Result<(Child, Group)> {
+    pub(super) fn spawn(
+        self: &Arc<Self>,
+        mut command: Command,
+    ) -> io::Result<(Child, ProcessGroup)> {
         let number = {
             let mut state = self.state.lock();
             self.send_over(&mut state)?;
@@ -119,9 +122,10 @@ impl Guard {
             state.commands
         };
         // Dropped if the spawn fails, which removes the registration.
-        let mut group = Group { guard: Arc::clone(self), command: number, id: None };
+        let mut group = ProcessGroup { guard: Arc::clone(self), command: number, id: None };
         let guard = Arc::clone(self);
-        let register = move || Ok(guard.send(Entry { command: number, group: Some(getpid()) })?);
+        let register =
+            move || Ok(guard.send(GuardMessage { command: number, group: Some(getpid()) })?);
         #[expect(unsafe_code, reason = "a hook between fork and exec is always unsafe to install")]
         // SAFETY: between fork and exec only async-signal-safe functions may be called, as another
         // thread may have held any lock when this process was copied. `register` makes two system
@@ -136,14 +140,14 @@ impl Guard {
     }
 
     /// Sends one entry whole or not at all: the socket buffer holds whole entries of one size.
-    fn send(&self, entry: Entry) -> rustix::io::Result<()> {
+    fn send(&self, entry: GuardMessage) -> rustix::io::Result<()> {
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         rustix::net::send(&self.line, &entry.to_bytes(), flags).map(|_| ())
     }
 
-    fn send_over(&self, state: &mut State) -> rustix::io::Result<()> {
+    fn send_over(&self, state: &mut GuardState) -> rustix::io::Result<()> {
         while let Some(command) = state.over.front() {
-            self.send(Entry { command: *command, group: None })?;
+            self.send(GuardMessage { command: *command, group: None })?;
             state.over.pop_front();
         }
         Ok(())
@@ -164,13 +168,13 @@ fn command() -> io::Result<Command> {
 /// The process group of one command. Dropping it removes the registration and kills the remaining
 /// processes, unless [`leave`](Self::leave) was called.
 #[derive(Debug)]
-pub(super) struct Group {
-    guard: Arc<Guard>,
+pub(super) struct ProcessGroup {
+    guard: Arc<GuardProcess>,
     command: u64,
     id: Option<Pid>,
 }
 
-impl Group {
+impl ProcessGroup {
     fn begin(&mut self, leader: Option<u32>) {
         self.id = leader.and_then(|id| Pid::from_raw(id.cast_signed()));
         self.guard.state.lock().children.extend(self.id);
@@ -198,7 +202,7 @@ impl Group {
     }
 }
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         self.signal(Signal::KILL);
         self.forget();
@@ -218,8 +222,8 @@ mod tests {
     fn entries_are_read_as_they_were_written() {
         for command in [0, 1, u64::MAX] {
             for group in [None, Pid::from_raw(1), Pid::from_raw(i32::MAX)] {
-                let entry = Entry { command, group };
-                assert_eq!(Entry::from_bytes(entry.to_bytes()), entry);
+                let entry = GuardMessage { command, group };
+                assert_eq!(GuardMessage::from_bytes(entry.to_bytes()), entry);
             }
         }
     }

@@ -1,5 +1,5 @@
 //! The guard process: waits for the death of its worker, and kills the commands it left running.
-//! See [`Guard`](super::guard::Guard).
+//! See [`GuardProcess`](super::guard::GuardProcess).
 
 use std::collections::HashMap;
 use std::io::{self, BufReader, Read, Write};
@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use rustix::process::{Signal, kill_process_group, setsid};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::guard::{Entry, NAME};
+use super::guard::{GuardMessage, NAME};
 
 /// Runs the guard process; standard input is the socket to the worker.
 pub(crate) fn run() -> ExitCode {
@@ -47,9 +47,9 @@ pub(super) fn guard(line: impl Read) {
     let mut line = BufReader::new(line);
     // Bound: the concurrency of the worker.
     let mut running = HashMap::new();
-    let mut bytes = [0; Entry::BYTES];
+    let mut bytes = [0; GuardMessage::BYTES];
     while line.read_exact(&mut bytes).is_ok() {
-        let Entry { command, group } = Entry::from_bytes(bytes);
+        let GuardMessage { command, group } = GuardMessage::from_bytes(bytes);
         match group {
             Some(group) => running.insert(command, group),
             None => running.remove(&command),

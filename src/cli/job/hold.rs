@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::SLICE;
-use super::options::Topic;
+use super::options::TopicArgs;
 use crate::cli::argument::parse_duration;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, notice};
-use crate::cli::signal::Ends;
-use crate::rpc::proto::Shown;
+use crate::cli::signal::EndCauses;
+use crate::rpc::proto::SerializeWire;
 use crate::{
     Error, Jobs, Operations, Reservation, ReserveRequest, ReservedJob, Settlement, Verdict,
 };
@@ -31,7 +31,7 @@ Examples:
   wakeful job reserve resize --credits 10 --wait 5s")]
 pub(crate) struct ReserveArgs {
     #[command(flatten)]
-    topic: Topic,
+    topic: TopicArgs,
     /// Reserve up to N jobs; the server allows queue.credits_max
     #[arg(long, value_name = "N", default_value_t = 1,
         value_parser = clap::value_parser!(u32).range(1..))]
@@ -53,7 +53,7 @@ impl ReserveArgs {
         jobs: &impl Operations,
         out: &mut Output,
     ) -> Result<Exit, Failure> {
-        let mut ends = Ends::new().map_err(|error| Failure::io("signals", &error))?;
+        let mut ends = EndCauses::new().map_err(|error| Failure::io("signals", &error))?;
         let reserved = tokio::select! {
             reserved = self.reserve(jobs) => reserved?,
             exit = ends.next() => return Ok(exit),

@@ -1,11 +1,11 @@
 //! `wakeful job ls`
 
-use super::options::Topic;
+use super::options::TopicArgs;
 use super::spec::{parse_state, state_name};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, notice};
-use crate::cli::table::{Kind, Table};
-use crate::rpc::proto::Shown;
+use crate::cli::table::{ColumnKind, Table};
+use crate::rpc::proto::SerializeWire;
 use crate::{Blob, Error, JobInfo, JobState, Jobs, Operations};
 
 /// List the jobs of a topic
@@ -19,9 +19,9 @@ Examples:
   wakeful job ls resize
   wakeful job ls resize --state dead --limit 10
   wakeful job ls resize --state done --json | jq .output")]
-pub(crate) struct ListArgs {
+pub(crate) struct JobListArgs {
     #[command(flatten)]
-    topic: Topic,
+    topic: TopicArgs,
     /// List jobs in this state only: ready, delayed, reserved, done, dead or cancelled
     #[arg(long, value_name = "STATE", value_parser = parse_state)]
     state: Option<JobState>,
@@ -30,7 +30,7 @@ pub(crate) struct ListArgs {
     limit: Option<u64>,
 }
 
-impl ListArgs {
+impl JobListArgs {
     pub(super) async fn run(
         self,
         jobs: &impl Operations,
@@ -97,13 +97,13 @@ impl<'a> Pages<'a> {
     }
 }
 
-const COLUMNS: [(&str, Kind); 6] = [
-    ("ID", Kind::Number),
-    ("STATE", Kind::Word),
-    ("RUNS", Kind::Number),
-    ("FAILURES", Kind::Number),
-    ("LOSSES", Kind::Number),
-    ("INDEX", Kind::Name),
+const COLUMNS: [(&str, ColumnKind); 6] = [
+    ("ID", ColumnKind::Number),
+    ("STATE", ColumnKind::Word),
+    ("RUNS", ColumnKind::Number),
+    ("FAILURES", ColumnKind::Number),
+    ("LOSSES", ColumnKind::Number),
+    ("INDEX", ColumnKind::Name),
 ];
 
 fn row(job: &JobInfo) -> [String; 6] {

@@ -14,7 +14,7 @@
 //!   `unsafe` block: if the worker registered a command after the spawn, the command would run
 //!   unregistered for a moment. `PR_SET_PDEATHSIG` does not reach the processes that a command
 //!   has started; a subreaper above the worker would itself be the process that is killed.
-//! - **A failure of the worker is not a failure of the job:** `Hindrance` is the reason why a
+//! - **A failure of the worker is not a failure of the job:** `CommandError` is the reason why a
 //!   command could not be run, and whether it is temporary.
 //! - As the first process of a container, a worker reaps orphans by their ids (`reap`):
 //!   `waitpid(-1)` would take the exits of commands from tokio.
@@ -24,6 +24,7 @@ mod at;
 mod cancel;
 mod child;
 mod clear;
+mod command_error;
 mod dead;
 mod dead_letters;
 mod delete;
@@ -32,7 +33,6 @@ mod free_index;
 mod get;
 mod guard;
 mod guard_process;
-mod hindrance;
 mod hold;
 mod list;
 mod moment;
@@ -83,20 +83,20 @@ Examples:
   wakeful job dead shout                   failed jobs, with reasons")]
 pub(crate) struct JobArgs {
     #[command(subcommand)]
-    action: Action,
+    action: JobCommand,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Action {
+enum JobCommand {
     Push(push::PushArgs),
     Work(work::WorkArgs),
-    Get(get::GetArgs),
-    Wait(wait::WaitArgs),
+    Get(get::JobGetArgs),
+    Wait(wait::JobWaitArgs),
     #[command(visible_alias = "list")]
-    Ls(list::ListArgs),
+    Ls(list::JobListArgs),
     Dead(dead::DeadArgs),
     Replay(replay::ReplayArgs),
-    Delete(delete::DeleteArgs),
+    Delete(delete::JobDeleteArgs),
     Cancel(cancel::CancelArgs),
     FreeIndex(free_index::FreeIndexArgs),
     Pause(pause::PauseArgs),
@@ -127,8 +127,8 @@ impl JobArgs {
     /// Returns the effect of a signal on this command.
     pub(crate) fn on_signal(&self) -> OnSignal {
         match &self.action {
-            Action::Work(_) | Action::Reserve(_) => OnSignal::Own,
-            Action::Outcomes(_) => OnSignal::End,
+            JobCommand::Work(_) | JobCommand::Reserve(_) => OnSignal::Own,
+            JobCommand::Outcomes(_) => OnSignal::End,
             _ => OnSignal::Interruption,
         }
     }
@@ -137,8 +137,8 @@ impl JobArgs {
     /// itself.
     pub(crate) fn waits(&self) -> bool {
         match &self.action {
-            Action::Push(args) => args.waits(),
-            Action::Wait(_) => true,
+            JobCommand::Push(args) => args.waits(),
+            JobCommand::Wait(_) => true,
             _ => false,
         }
     }
@@ -146,8 +146,11 @@ impl JobArgs {
     /// Returns the deadline of its calls, when `asked` is the deadline of calls that do not wait.
     pub(crate) fn deadline(&self, asked: Duration) -> Duration {
         let waits = match &self.action {
-            Action::Push(args) => args.call_waits(),
-            Action::Work(_) | Action::Wait(_) | Action::Outcomes(_) | Action::Reserve(_) => SLICE,
+            JobCommand::Push(args) => args.call_waits(),
+            JobCommand::Work(_)
+            | JobCommand::Wait(_)
+            | JobCommand::Outcomes(_)
+            | JobCommand::Reserve(_) => SLICE,
             _ => Duration::ZERO,
         };
         asked.saturating_add(waits)
@@ -159,28 +162,28 @@ impl JobArgs {
         out: &mut Output,
     ) -> Result<Exit, Failure> {
         match self.action {
-            Action::Push(args) => args.run(jobs, out).await,
-            Action::Work(args) => args.run(jobs, out).await,
-            Action::Get(args) => args.run(jobs, out).await,
-            Action::Wait(args) => args.run(jobs, out).await,
-            Action::Ls(args) => args.run(jobs, out).await,
-            Action::Dead(args) => args.run(jobs, out).await,
-            Action::Replay(args) => args.run(jobs, out).await,
-            Action::Delete(args) => args.run(jobs, out).await,
-            Action::Cancel(args) => args.run(jobs, out).await,
-            Action::FreeIndex(args) => args.run(jobs, out).await,
-            Action::Pause(args) => args.run(jobs, out).await,
-            Action::Resume(args) => args.run(jobs, out).await,
-            Action::Clear(args) => args.run(jobs, out).await,
-            Action::Outcomes(args) => args.run(jobs, out).await,
-            Action::Reserve(args) => args.run(jobs, out).await,
-            Action::Ack(args) => args.run(jobs, out).await,
-            Action::Nack(args) => args.run(jobs, out).await,
-            Action::Touch(args) => args.run(jobs, out).await,
-            Action::Progress(args) => args.run(jobs, out).await,
-            Action::Schedule(args) => args.run(jobs, out).await,
-            Action::Unschedule(args) => args.run(jobs, out).await,
-            Action::Schedules(args) => args.run(jobs, out).await,
+            JobCommand::Push(args) => args.run(jobs, out).await,
+            JobCommand::Work(args) => args.run(jobs, out).await,
+            JobCommand::Get(args) => args.run(jobs, out).await,
+            JobCommand::Wait(args) => args.run(jobs, out).await,
+            JobCommand::Ls(args) => args.run(jobs, out).await,
+            JobCommand::Dead(args) => args.run(jobs, out).await,
+            JobCommand::Replay(args) => args.run(jobs, out).await,
+            JobCommand::Delete(args) => args.run(jobs, out).await,
+            JobCommand::Cancel(args) => args.run(jobs, out).await,
+            JobCommand::FreeIndex(args) => args.run(jobs, out).await,
+            JobCommand::Pause(args) => args.run(jobs, out).await,
+            JobCommand::Resume(args) => args.run(jobs, out).await,
+            JobCommand::Clear(args) => args.run(jobs, out).await,
+            JobCommand::Outcomes(args) => args.run(jobs, out).await,
+            JobCommand::Reserve(args) => args.run(jobs, out).await,
+            JobCommand::Ack(args) => args.run(jobs, out).await,
+            JobCommand::Nack(args) => args.run(jobs, out).await,
+            JobCommand::Touch(args) => args.run(jobs, out).await,
+            JobCommand::Progress(args) => args.run(jobs, out).await,
+            JobCommand::Schedule(args) => args.run(jobs, out).await,
+            JobCommand::Unschedule(args) => args.run(jobs, out).await,
+            JobCommand::Schedules(args) => args.run(jobs, out).await,
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::{Backoff, Blob, JobRef, Operations, PushOptions, Reservation, Unique}
 
 /// A topic.
 #[derive(Debug, clap::Args)]
-pub(super) struct Topic {
+pub(super) struct TopicArgs {
     /// The topic
     #[arg(value_name = "TOPIC", value_parser = bytes())]
     pub(super) topic: Blob,
@@ -18,7 +18,7 @@ pub(super) struct Topic {
 
 /// A job: by id, or by topic and index.
 #[derive(Debug, clap::Args)]
-pub(super) struct Which {
+pub(super) struct JobSelection {
     /// The job's id; with --index, its topic
     #[arg(value_name = "ID|TOPIC", value_parser = bytes())]
     id: Blob,
@@ -27,7 +27,7 @@ pub(super) struct Which {
     index: Option<Blob>,
 }
 
-impl Which {
+impl JobSelection {
     pub(super) fn job(self) -> Result<JobRef, Failure> {
         if let Some(index) = self.index {
             return Ok(JobRef::Index { topic: self.id, index });
@@ -42,7 +42,7 @@ impl Which {
 
 /// A reservation of a job, as `job reserve` prints it and a worker's environment holds it.
 #[derive(Debug, Clone, Copy, clap::Args)]
-pub(super) struct Held {
+pub(super) struct ReservationArg {
     /// The job; in a worker's command, WAKEFUL_JOB_ID
     #[arg(value_name = "ID")]
     id: u64,
@@ -51,7 +51,7 @@ pub(super) struct Held {
     epoch: u32,
 }
 
-impl Held {
+impl ReservationArg {
     pub(super) fn reservation(self) -> Reservation {
         Reservation { id: self.id, epoch: self.epoch }
     }
@@ -59,7 +59,7 @@ impl Held {
 
 /// How a job runs.
 #[derive(Debug, clap::Args)]
-pub(super) struct Options {
+pub(super) struct JobOptions {
     /// A unique name for the job
     ///
     /// While the name is taken, a push returns the job that has it
@@ -96,7 +96,7 @@ pub(super) struct Options {
     backoff: Option<Backoff>,
 }
 
-impl Options {
+impl JobOptions {
     pub(super) fn push_options(self) -> PushOptions {
         PushOptions {
             index: self.index,

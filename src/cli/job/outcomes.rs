@@ -1,10 +1,10 @@
 //! `wakeful job outcomes`
 
-use super::options::Topic;
+use super::options::TopicArgs;
 use super::{PAUSE, SLICE, show};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, notice};
-use crate::rpc::proto::Shown;
+use crate::rpc::proto::SerializeWire;
 use crate::{Jobs, Operations, OutcomeSeq};
 
 /// Print the outcomes of a topic's jobs as they finish
@@ -27,7 +27,7 @@ Examples:
   wakeful job outcomes resize --json | jq -r 'select(.state==\"Dead\") | .id'")]
 pub(crate) struct OutcomesArgs {
     #[command(flatten)]
-    topic: Topic,
+    topic: TopicArgs,
     /// Start after this outcome, with those still kept [default: the latest]
     #[arg(long, value_name = "N")]
     after: Option<OutcomeSeq>,

@@ -1,9 +1,9 @@
 //! `wakeful job pause` and `wakeful job resume`
 
-use super::options::Topic;
+use super::options::TopicArgs;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
-use crate::rpc::proto::Shown;
+use crate::rpc::proto::SerializeWire;
 use crate::{Blob, Jobs, Operations};
 
 /// Stop handing out the jobs of a topic
@@ -16,7 +16,7 @@ Example:
   wakeful job pause resize")]
 pub(crate) struct PauseArgs {
     #[command(flatten)]
-    topic: Topic,
+    topic: TopicArgs,
 }
 
 /// Resume handing out the jobs of a topic
@@ -26,7 +26,7 @@ Example:
   wakeful job resume resize")]
 pub(crate) struct ResumeArgs {
     #[command(flatten)]
-    topic: Topic,
+    topic: TopicArgs,
 }
 
 impl PauseArgs {

@@ -1,4 +1,4 @@
-//! [`Plan`]: the task of a worker.
+//! [`WorkPlan`]: the task of a worker.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::config::QueueConfig;
 
 /// The task of a worker.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct WorkPlan {
     pub(super) topic: Blob,
     pub(super) program: Program,
     pub(super) concurrency: u32,

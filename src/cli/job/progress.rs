@@ -1,6 +1,6 @@
 //! `wakeful job progress`
 
-use super::options::Held;
+use super::options::ReservationArg;
 use super::settle;
 use crate::cli::argument::bytes;
 use crate::cli::failure::{Exit, Failure};
@@ -17,7 +17,7 @@ Examples:
   wakeful job progress $WAKEFUL_JOB_ID $WAKEFUL_JOB_EPOCH '50 %'")]
 pub(crate) struct ProgressArgs {
     #[command(flatten)]
-    held: Held,
+    held: ReservationArg,
     /// The progress, as any text
     #[arg(value_name = "PROGRESS", value_parser = bytes(), allow_negative_numbers = true)]
     progress: Blob,
@@ -31,7 +31,7 @@ impl ProgressArgs {
     ) -> Result<Exit, Failure> {
         let reservation = self.held.reservation();
         jobs.progress(reservation, self.progress).await?;
-        settle::tell(reservation, "noted", out);
+        settle::print_settled(reservation, "noted", out);
         Ok(Exit::Done)
     }
 }

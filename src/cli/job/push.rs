@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use super::at::AtArgs;
-use super::options::{Options, Topic, payload};
+use super::options::{JobOptions, TopicArgs, payload};
 use super::spec::state_name;
 use super::{SLICE, ask, moment, push_lines, wait};
 use crate::cli::argument::{bytes, parse_duration};
-use crate::cli::asks::Asks;
+use crate::cli::durability_args::DurabilityArgs;
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::json::Written;
+use crate::cli::json::WrittenItem;
 use crate::cli::output::{Output, notice};
-use crate::rpc::proto::Shown;
+use crate::rpc::proto::SerializeWire;
 use crate::{
     Blob, Durability, Error, JobRef, JobReply, JobRequest, Operations, PushRequest, Pushed, Reply,
     Request, UnixMillis,
@@ -47,7 +47,7 @@ Examples:
   find . -name '*.jpg' | wakeful job push resize --lines --wait-room 1m")]
 pub(crate) struct PushArgs {
     #[command(flatten)]
-    topic: Topic,
+    topic: TopicArgs,
     /// The payload; - reads it from standard input [default: empty]
     #[arg(value_name = "PAYLOAD", value_parser = bytes(), allow_negative_numbers = true)]
     payload: Option<Blob>,
@@ -66,19 +66,19 @@ pub(crate) struct PushArgs {
     #[command(flatten)]
     at: AtArgs,
     #[command(flatten)]
-    options: Options,
+    options: JobOptions,
     #[command(flatten)]
-    asks: Asks,
+    asks: DurabilityArgs,
 }
 
 /// The topic and options of a push.
-pub(super) struct Target {
+pub(super) struct PushTarget {
     /// The request, with an empty payload.
     job: PushRequest,
     /// The due time, if --at was given.
     due: Option<UnixMillis>,
     wait_room: Duration,
-    asks: Asks,
+    asks: DurabilityArgs,
 }
 
 impl PushArgs {
@@ -102,7 +102,7 @@ impl PushArgs {
         let options = self.options.push_options();
         let job = PushRequest { topic: self.topic.topic, payload: Blob::default(), options };
         let wait_room = self.wait_room.unwrap_or_default();
-        let target = Target { job, due, wait_room, asks: self.asks };
+        let target = PushTarget { job, due, wait_room, asks: self.asks };
         if self.lines {
             return push_lines::run(&target, jobs, out).await;
         }
@@ -118,7 +118,7 @@ impl PushArgs {
     }
 }
 
-impl Target {
+impl PushTarget {
     /// Pushes a job for each of `payloads`, all or none.
     pub(super) async fn push(
         &self,
@@ -135,7 +135,7 @@ impl Target {
         let done = self.asks.call(jobs, Request::Job(request), json).await?;
         match done.reply {
             Reply::Job(JobReply::Pushed(pushed)) => Ok((pushed, done.durability)),
-            _ => Err(ask::unfit().into()),
+            _ => Err(ask::unexpected_reply().into()),
         }
     }
 }
@@ -143,7 +143,7 @@ impl Target {
 pub(super) fn show(pushed: &[Pushed], durability: Option<Durability>, out: &mut Output) {
     for one in pushed {
         if out.json() {
-            out.object(&Written { item: one.shown(), durability });
+            out.object(&WrittenItem { item: one.shown(), durability });
         } else {
             out.line(one.id);
             notice_existing(one);
@@ -159,7 +159,7 @@ async fn show_result(
     jobs: &impl Operations,
     out: &mut Output,
 ) -> Result<Exit, Failure> {
-    let [one] = pushed else { return Err(ask::unfit().into()) };
+    let [one] = pushed else { return Err(ask::unexpected_reply().into()) };
     if !out.json() {
         notice_existing(one);
     }

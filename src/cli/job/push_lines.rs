@@ -6,7 +6,7 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 use super::SAY_EVERY;
-use super::push::{Target, show};
+use super::push::{PushTarget, show};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, notice};
 use crate::cli::server_limits;
@@ -14,16 +14,16 @@ use crate::config::QueueConfig;
 use crate::{Blob, Operations};
 
 /// Lines to push together, or the reason why no more can be read.
-type Batch = Result<Vec<Blob>, Failure>;
+type LineBatch = Result<Vec<Blob>, Failure>;
 
 /// Pushes lines as they arrive: those that are ready form one batch, and the next batch collects
 /// while this one is pushed.
 pub(super) async fn run(
-    target: &Target,
+    target: &PushTarget,
     jobs: &impl Operations,
     out: &mut Output,
 ) -> Result<Exit, Failure> {
-    let limits = Limits::of(&server_limits::ask(jobs).await?.queue);
+    let limits = BatchLimits::of(&server_limits::ask(jobs).await?.queue);
     let (batches, mut read) = mpsc::channel(2);
     std::thread::spawn(move || gather(io::stdin().lock(), limits, &batches));
     let (mut count, mut said) = (0, Instant::now());
@@ -81,13 +81,13 @@ fn at_line(mut failure: Failure, pushed: u64, size: usize) -> Failure {
 
 /// The limits of one batch.
 #[derive(Debug, Clone, Copy)]
-struct Limits {
+struct BatchLimits {
     jobs_max: usize,
     bytes_max: usize,
     line_bytes_max: usize,
 }
 
-impl Limits {
+impl BatchLimits {
     /// Returns the limits of a server, less the room for the names that each job carries.
     fn of(queue: &QueueConfig) -> Self {
         Self {
@@ -100,7 +100,7 @@ impl Limits {
 
 /// Reads lines to the end of `input`, to the first that cannot be pushed, or until the receiver is
 /// gone. Sends the lines before a failure first.
-fn gather(input: impl Read, limits: Limits, batches: &mpsc::Sender<Batch>) {
+fn gather(input: impl Read, limits: BatchLimits, batches: &mpsc::Sender<LineBatch>) {
     let mut input = BufReader::with_capacity(256 * 1024, input);
     loop {
         let (batch, failure) = next_batch(&mut input, limits);
@@ -121,7 +121,10 @@ fn gather(input: impl Read, limits: Limits, batches: &mpsc::Sender<Batch>) {
 
 /// Returns at least one line, and all further lines already read; none at the end. Also returns why
 /// the next line cannot be read.
-fn next_batch(input: &mut BufReader<impl Read>, limits: Limits) -> (Vec<Blob>, Option<Failure>) {
+fn next_batch(
+    input: &mut BufReader<impl Read>,
+    limits: BatchLimits,
+) -> (Vec<Blob>, Option<Failure>) {
     let (mut batch, mut bytes) = (Vec::new(), 0);
     loop {
         let line = match next_line(input, limits.line_bytes_max) {
@@ -163,11 +166,11 @@ mod tests {
     use super::*;
     use crate::Config;
 
-    fn limits() -> Limits {
-        Limits::of(&Config::new().queue)
+    fn limits() -> BatchLimits {
+        BatchLimits::of(&Config::new().queue)
     }
 
-    fn batches(input: &[u8], limits: Limits) -> Vec<Result<Vec<Blob>, String>> {
+    fn batches(input: &[u8], limits: BatchLimits) -> Vec<Result<Vec<Blob>, String>> {
         let (sender, mut receiver) = mpsc::channel(100);
         gather(input, limits, &sender);
         drop(sender);
@@ -190,15 +193,15 @@ mod tests {
 
     #[test]
     fn a_batch_is_bounded_by_jobs_and_by_bytes() {
-        let few = Limits { jobs_max: 2, ..limits() };
+        let few = BatchLimits { jobs_max: 2, ..limits() };
         assert_eq!(batches(b"1\n2\n3\n", few), [lines(&["1", "2"]), lines(&["3"])]);
-        let small = Limits { bytes_max: 3, ..limits() };
+        let small = BatchLimits { bytes_max: 3, ..limits() };
         assert_eq!(batches(b"aa\nbb\nc\n", small), [lines(&["aa", "bb"]), lines(&["c"])]);
     }
 
     #[test]
     fn a_line_too_long_is_refused_not_cut() {
-        let short = Limits { line_bytes_max: 3, ..limits() };
+        let short = BatchLimits { line_bytes_max: 3, ..limits() };
         assert_eq!(batches(b"abc\nabc", short), [lines(&["abc"]), lines(&["abc"])]);
         let read = batches(b"abcd\n", short);
         assert!(read[0].as_ref().unwrap_err().contains("longer than 3 bytes"), "{read:?}");
@@ -206,7 +209,7 @@ mod tests {
 
     #[test]
     fn the_lines_before_one_too_long_are_pushed_and_it_is_named_by_its_number() {
-        let short = Limits { line_bytes_max: 3, ..limits() };
+        let short = BatchLimits { line_bytes_max: 3, ..limits() };
         let read = batches(b"1\n2\nabcd\n4\n", short);
         assert_eq!(read[0], lines(&["1", "2"]));
         let too_long = read[1].as_ref().unwrap_err();

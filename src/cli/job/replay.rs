@@ -1,6 +1,6 @@
 //! `wakeful job replay`
 
-use super::dead_letters::DeadLetters;
+use super::dead_letters::DeadLetterPages;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
 use crate::{JobRequest, Operations};
@@ -18,7 +18,7 @@ Examples:
   wakeful job replay resize --all")]
 pub(crate) struct ReplayArgs {
     #[command(flatten)]
-    dead: DeadLetters,
+    dead: DeadLetterPages,
 }
 
 impl ReplayArgs {

@@ -1,4 +1,4 @@
-//! [`Running`]: the jobs that a worker holds.
+//! [`RunningJobs`]: the jobs that a worker holds.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use crate::{Reservation, Verdict};
 /// The jobs that a worker holds, from their reservation until their outcome is recorded, with the
 /// means to end the command of each.
 #[derive(Debug)]
-pub(super) struct Running {
+pub(super) struct RunningJobs {
     ends: HashMap<Reservation, Option<oneshot::Sender<Option<Verdict>>>>,
     places: u32,
     /// The number of commands the machine is known to have room for.
@@ -18,7 +18,7 @@ pub(super) struct Running {
     left: u64,
 }
 
-impl Running {
+impl RunningJobs {
     /// Allows `places` jobs at a time, and `left` in all.
     pub(super) fn new(places: u32, left: u64) -> Self {
         Self { ends: HashMap::new(), places, bearable: places, left }
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_place_is_free_again_when_its_job_is_settled() {
-        let mut running = Running::new(2, 3);
+        let mut running = RunningJobs::new(2, 3);
         let _ends = [running.add(nth(1)), running.add(nth(2))];
         assert_eq!((running.room(), running.is_finished()), (0, false));
         running.remove(nth(1));
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_machine_that_bears_less_is_given_less_and_then_slowly_more() {
-        let mut running = Running::new(8, 20);
+        let mut running = RunningJobs::new(8, 20);
         let _ends: Vec<_> = (1..=8).map(|id| running.add(nth(id))).collect();
         // Two commands run; there was no room for the others.
         (3..=8).for_each(|id| running.put_back(nth(id)));
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_revoked_job_is_not_settled_and_others_are_released() {
-        let mut running = Running::new(2, 9);
+        let mut running = RunningJobs::new(2, 9);
         let [mut first, mut second] = [running.add(nth(1)), running.add(nth(2))];
         running.revoke(nth(1));
         running.revoke(nth(7));

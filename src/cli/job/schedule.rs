@@ -1,12 +1,12 @@
 //! `wakeful job schedule`, `unschedule` and `schedules`: jobs pushed repeatedly.
 
 use super::moment;
-use super::options::{Options, Topic, payload};
+use super::options::{JobOptions, TopicArgs, payload};
 use crate::cli::argument::bytes;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
-use crate::cli::table::{Kind, Table};
-use crate::rpc::proto::Shown;
+use crate::cli::table::{ColumnKind, Table};
+use crate::rpc::proto::SerializeWire;
 use crate::{Blob, JobRequest, Jobs, Operations, PushRequest, Reply, Schedule, ScheduleInfo};
 
 /// Push a job repeatedly, by a cron expression
@@ -27,7 +27,7 @@ pub(crate) struct ScheduleArgs {
     #[arg(value_name = "CRON")]
     cron: String,
     #[command(flatten)]
-    topic: Topic,
+    topic: TopicArgs,
     /// The payload; - reads it from standard input [default: empty]
     #[arg(value_name = "PAYLOAD", value_parser = bytes(), allow_negative_numbers = true)]
     payload: Option<Blob>,
@@ -35,7 +35,7 @@ pub(crate) struct ScheduleArgs {
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     tz: String,
     #[command(flatten)]
-    options: Options,
+    options: JobOptions,
 }
 
 /// End a schedule
@@ -111,12 +111,12 @@ impl SchedulesArgs {
             return Ok(Exit::Done);
         }
         let columns = [
-            ("NAME", Kind::Name),
-            ("NEXT", Kind::Word),
-            ("PUSHED", Kind::Number),
-            ("MISSED", Kind::Number),
-            ("TOPIC", Kind::Name),
-            ("WHEN", Kind::Name),
+            ("NAME", ColumnKind::Name),
+            ("NEXT", ColumnKind::Word),
+            ("PUSHED", ColumnKind::Number),
+            ("MISSED", ColumnKind::Number),
+            ("TOPIC", ColumnKind::Name),
+            ("WHEN", ColumnKind::Name),
         ];
         Table::new(columns, out).print(schedules.iter().map(row).collect(), out);
         Ok(Exit::Done)

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::ask;
-use super::ended::Line;
-use super::options::{Held, payload};
+use super::ended::SettledLine;
+use super::options::{ReservationArg, payload};
 use crate::cli::argument::{bytes, parse_duration};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
@@ -20,7 +20,7 @@ Examples:
   wakeful job ack 17 1 - < small.jpg       with a result, from a file")]
 pub(crate) struct AckArgs {
     #[command(flatten)]
-    held: Held,
+    held: ReservationArg,
     /// The result; - reads it from standard input
     #[arg(value_name = "OUTPUT", value_parser = bytes(), allow_negative_numbers = true)]
     output: Option<Blob>,
@@ -40,18 +40,18 @@ Examples:
   wakeful job nack 17 1 --release           back to the head, at no cost")]
 pub(crate) struct NackArgs {
     #[command(flatten)]
-    held: Held,
+    held: ReservationArg,
     /// The reason
     #[arg(value_name = "ERROR", default_value = "", hide_default_value = true)]
     error: String,
     #[command(flatten)]
-    how: How,
+    how: NackOutcome,
 }
 
 /// The way in which the job did not succeed.
 #[derive(Debug, clap::Args)]
 #[group(multiple = false)]
-struct How {
+struct NackOutcome {
     /// Retry after this time; 0s means at once
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     after: Option<Duration>,
@@ -74,7 +74,7 @@ Examples:
   wakeful job touch 17 1 --visibility 10m")]
 pub(crate) struct TouchArgs {
     #[command(flatten)]
-    held: Held,
+    held: ReservationArg,
     /// How long it is reserved from now on [default: as before]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     visibility: Option<Duration>,
@@ -97,7 +97,7 @@ impl NackArgs {
         jobs: &impl Operations,
         out: &mut Output,
     ) -> Result<Exit, Failure> {
-        let (error, How { after, fail, snooze, release }) = (self.error, self.how);
+        let (error, NackOutcome { after, fail, snooze, release }) = (self.error, self.how);
         let (verdict, what) = match snooze {
             Some(after) => (Verdict::Snooze { after }, "snoozed"),
             None if fail => (Verdict::Fail { error }, "failed"),
@@ -116,7 +116,7 @@ impl TouchArgs {
     ) -> Result<Exit, Failure> {
         let reservation = self.held.reservation();
         ask::settled(jobs.touch(vec![reservation], self.visibility).await?)?;
-        tell(reservation, "touched", out);
+        print_settled(reservation, "touched", out);
         Ok(Exit::Done)
     }
 }
@@ -129,10 +129,10 @@ async fn settle(
     out: &mut Output,
 ) -> Result<Exit, Failure> {
     ask::settled(jobs.settle(vec![Settlement { reservation, verdict }]).await?)?;
-    tell(reservation, what, out);
+    print_settled(reservation, what, out);
     Ok(Exit::Done)
 }
 
-pub(super) fn tell(reservation: Reservation, what: &'static str, out: &mut Output) {
-    Line { reservation, what, error: None }.print(out);
+pub(super) fn print_settled(reservation: Reservation, what: &'static str, out: &mut Output) {
+    SettledLine { reservation, what, error: None }.print(out);
 }

@@ -1,15 +1,15 @@
-//! How a [`Worker`] settles jobs.
+//! How a [`CommandWorker`] settles jobs.
 
 use tokio::sync::mpsc;
 
-use super::ended::{Ended, fitting};
-use super::worker::Worker;
+use super::ended::{EndedCommand, fitting};
+use super::worker::CommandWorker;
 use crate::cli::failure::Exit;
 use crate::{Error, Jobs, Operations, Verdict};
 
-impl<J: Operations> Worker<'_, J> {
+impl<J: Operations> CommandWorker<'_, J> {
     /// Settles ended jobs until no more can come.
-    pub(super) async fn settle(&self, mut endings: mpsc::UnboundedReceiver<Ended>) {
+    pub(super) async fn settle(&self, mut endings: mpsc::UnboundedReceiver<EndedCommand>) {
         let queue = &self.plan.queue;
         let mut over = Vec::new();
         while self.taking.get() || !self.running.borrow().is_empty() {
@@ -19,7 +19,7 @@ impl<J: Operations> Worker<'_, J> {
             }
             // Before the jobs go back, so that they are not reserved again at once.
             over.iter()
-                .filter_map(|ended| ended.hindrance.as_ref())
+                .filter_map(|ended| ended.command_error.as_ref())
                 .for_each(|one| self.hinder(one));
             while !over.is_empty() {
                 let rest = over.split_off(fitting(&over, queue.push_bytes_max));
@@ -29,7 +29,7 @@ impl<J: Operations> Worker<'_, J> {
         }
     }
 
-    async fn settle_batch(&self, mut batch: Vec<Ended>) {
+    async fn settle_batch(&self, mut batch: Vec<EndedCommand>) {
         while !batch.is_empty() {
             let answers = self.settled(&batch).await;
             let mut again = Vec::new();
@@ -46,8 +46,8 @@ impl<J: Operations> Worker<'_, J> {
     }
 
     /// Counts a job that was settled, or could not be, and queues its line for printing.
-    fn finish(&self, ended: Ended, refusal: Option<Error>) {
-        if ended.hindrance.is_some() {
+    fn finish(&self, ended: EndedCommand, refusal: Option<Error>) {
+        if ended.command_error.is_some() {
             self.running.borrow_mut().put_back(ended.reservation);
         } else {
             self.running.borrow_mut().remove(ended.reservation);
@@ -67,8 +67,8 @@ impl<J: Operations> Worker<'_, J> {
 
     /// Returns one answer per job. Retries until there is one: time without a server costs no
     /// reservation, and a lost reservation is refused when the server is back.
-    async fn settled(&self, batch: &[Ended]) -> Vec<Option<Error>> {
-        let settlements: Vec<_> = batch.iter().filter_map(Ended::settlement).collect();
+    async fn settled(&self, batch: &[EndedCommand]) -> Vec<Option<Error>> {
+        let settlements: Vec<_> = batch.iter().filter_map(EndedCommand::settlement).collect();
         let answers = loop {
             if settlements.is_empty() {
                 break Ok(Vec::new());
@@ -83,7 +83,7 @@ impl<J: Operations> Worker<'_, J> {
             }
         };
         let mut answers = answers.map(Vec::into_iter);
-        let answer = |ended: &Ended| match (&ended.verdict, &mut answers) {
+        let answer = |ended: &EndedCommand| match (&ended.verdict, &mut answers) {
             (None, _) => None,
             (Some(_), Ok(answers)) => answers.next().flatten(),
             (Some(_), Err(error)) => Some(error.clone()),

@@ -1,4 +1,4 @@
-//! [`Stops`]: the causes that stop a worker.
+//! [`StopSignals`]: the causes that stop a worker.
 
 use std::io;
 
@@ -6,12 +6,12 @@ use rustix::process::Signal as Number;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::failure::Exit;
-use crate::cli::signal::Ends;
+use crate::cli::signal::EndCauses;
 
 /// The causes that stop a worker: SIGINT, SIGTERM, SIGHUP and SIGQUIT, which without a handler
 /// would end the worker but not its commands; and the reader of standard output closing it.
-pub(super) struct Stops {
-    ends: Ends,
+pub(super) struct StopSignals {
+    ends: EndCauses,
     hangup: Option<Signal>,
     quit: Option<Signal>,
     /// The reader closed standard output.
@@ -20,11 +20,11 @@ pub(super) struct Stops {
     signalled: bool,
 }
 
-impl Stops {
+impl StopSignals {
     /// Starts to listen. Needs a tokio runtime.
     pub(super) fn new() -> io::Result<Self> {
         Ok(Self {
-            ends: Ends::new()?,
+            ends: EndCauses::new()?,
             hangup: unless_ignored(Number::HUP, SignalKind::hangup())?,
             quit: unless_ignored(Number::QUIT, SignalKind::quit())?,
             reader_gone: false,
@@ -92,7 +92,7 @@ mod tests {
             ([Exit::ReaderGone, Exit::HungUp, Exit::Terminated], [true, false, true]),
             ([Exit::Terminated, Exit::Terminated, Exit::ReaderGone], [true, true, false]),
         ] {
-            let mut stops = Stops::new().unwrap();
+            let mut stops = StopSignals::new().unwrap();
             assert_eq!(ends.map(|end| stops.is_new(end)), new, "{ends:?}");
         }
     }

@@ -9,14 +9,14 @@ use parking_lot::Mutex;
 use tokio::net::UnixStream;
 use tokio::sync::{Notify, mpsc};
 
-use super::guard::Guard;
+use super::guard::GuardProcess;
 use super::guard_process;
-use super::plan::Plan;
+use super::plan::WorkPlan;
 use super::program::Program;
 use super::worker::work;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
-use crate::patience::{PATIENCE, until};
+use crate::test_timeout::{TEST_TIMEOUT, until};
 use crate::{
     CallOptions, CallReply, Config, Error, ErrorCode, JobReply, JobRequest, Operations, Reply,
     Request, Reservation, ReservedJob, Verdict, WaitOutcome, WaitRequest, WatchItem, WatchRequest,
@@ -148,9 +148,9 @@ impl Operations for Fake {
 }
 
 /// Returns a plan to run `script` for up to `jobs_max` jobs.
-fn plan(script: &str, jobs_max: u64) -> Plan {
+fn plan(script: &str, jobs_max: u64) -> WorkPlan {
     let queue = Config::new().queue;
-    Plan {
+    WorkPlan {
         topic: "t".into(),
         program: Program::new(["sh", "-c", script].map(Into::into).to_vec(), &queue),
         concurrency: 1,
@@ -164,20 +164,20 @@ fn plan(script: &str, jobs_max: u64) -> Plan {
 }
 
 /// Returns a guard that is a thread instead of a process.
-fn guard() -> Arc<Guard> {
+fn guard() -> Arc<GuardProcess> {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
     std::thread::spawn(|| guard_process::guard(theirs));
     ours.set_nonblocking(true).unwrap();
-    Guard::over(UnixStream::from_std(ours).unwrap())
+    GuardProcess::over(UnixStream::from_std(ours).unwrap())
 }
 
 fn in_runtime<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async { tokio::time::timeout(PATIENCE, test).await.expect("it ends") })
+    runtime.block_on(async { tokio::time::timeout(TEST_TIMEOUT, test).await.expect("it ends") })
 }
 
 /// Works until all is done; returns the result and the output.
-fn run(fake: &Fake, plan: &Plan) -> (Result<Exit, Failure>, String) {
+fn run(fake: &Fake, plan: &WorkPlan) -> (Result<Exit, Failure>, String) {
     in_runtime(async {
         let (_stop, mut stops) = mpsc::channel(2);
         let mut out = Output::memory(false);
@@ -230,7 +230,7 @@ fn how_it_exits_says_what_becomes_of_the_job() {
 fn a_command_that_is_not_there_costs_the_job_nothing_and_ends_the_worker() {
     let fake = Fake::with(&["x"]);
     let program = Program::new(vec!["/no/such/command".into()], &Config::new().queue);
-    let (result, printed) = run(&fake, &Plan { program, ..plan("", 1) });
+    let (result, printed) = run(&fake, &WorkPlan { program, ..plan("", 1) });
     let failure = result.unwrap_err();
     assert_eq!(
         (failure.exit(), fake.told()),
@@ -282,7 +282,7 @@ fn a_payload_that_nobody_reads_harms_nothing() {
 #[test]
 fn no_more_run_at_once_than_was_said_and_no_more_are_taken() {
     let fake = Fake::with(&["1", "2", "3", "4", "5"]);
-    let several = Plan { concurrency: 3, ..plan("cat", 4) };
+    let several = WorkPlan { concurrency: 3, ..plan("cat", 4) };
     run(&fake, &several).0.unwrap();
     assert_eq!(fake.told().len(), 4);
     let asked = fake.asked.lock();
@@ -322,7 +322,7 @@ fn what_runs_is_held_and_what_is_not_its_own_any_more_is_ended_and_not_settled()
 /// Works while `meanwhile` runs, which gets the means to stop the worker.
 fn run_with<F: Future<Output = ()>>(
     fake: &Fake,
-    plan: &Plan,
+    plan: &WorkPlan,
     meanwhile: impl FnOnce(mpsc::Sender<Exit>) -> F,
 ) -> (Exit, String) {
     in_runtime(async {
@@ -372,7 +372,7 @@ fn at_a_second_signal_or_the_end_of_the_grace_what_runs_is_ended_and_released() 
         let script = format!("trap '' TERM; touch {}; sleep 600; sleep 600", begun.display());
         let fake = Fake::with(&["x"]);
         let grace = Duration::from_millis(if second { 600_000 } else { 10 });
-        let plan = Plan { grace, ..plan(&script, u64::MAX) };
+        let plan = WorkPlan { grace, ..plan(&script, u64::MAX) };
         let (exit, printed) = run_with(&fake, &plan, async |stop| {
             until("the command has begun", || begun.exists()).await;
             stop.send(Exit::Interrupted).await.unwrap();

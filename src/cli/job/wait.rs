@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use super::SLICE;
-use super::options::Which;
+use super::options::JobSelection;
 use super::show;
 use super::spec::state_name;
 use crate::cli::argument::parse_duration;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, notice};
-use crate::rpc::proto::Shown;
+use crate::rpc::proto::SerializeWire;
 use crate::{Error, ErrorCode, JobInfo, JobRef, JobState, Jobs, Operations};
 
 /// Wait until a job is finished, and print its result
@@ -23,9 +23,9 @@ Examples:
   wakeful job wait 17
   wakeful job wait $(wakeful job push shout hello) --timeout 1m
   wakeful job wait resize --index photo-17 --raw > small.jpg")]
-pub(crate) struct WaitArgs {
+pub(crate) struct JobWaitArgs {
     #[command(flatten)]
-    which: Which,
+    which: JobSelection,
     /// Maximum wait, as in 30s, 5m, 1h30m [default: no limit]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     timeout: Option<Duration>,
@@ -34,7 +34,7 @@ pub(crate) struct WaitArgs {
     raw: bool,
 }
 
-impl WaitArgs {
+impl JobWaitArgs {
     pub(super) async fn run(
         self,
         jobs: &impl Operations,

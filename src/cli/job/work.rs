@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::guard::Guard;
-use super::options::Topic;
-use super::plan::Plan;
+use super::guard::GuardProcess;
+use super::options::TopicArgs;
+use super::plan::WorkPlan;
 use super::program::Program;
-use super::stops::Stops;
+use super::stops::StopSignals;
 use super::worker;
 use crate::Operations;
 use crate::cli::argument::parse_duration;
@@ -69,7 +69,7 @@ Examples:
   wakeful job work mail --fail-exit 65 -- ./send     65 is EX_DATAERR")]
 pub(crate) struct WorkArgs {
     #[command(flatten)]
-    topic: Topic,
+    topic: TopicArgs,
     /// The command and its arguments
     #[arg(value_name = "CMD", last = true, required = true)]
     command: Vec<OsString>,
@@ -106,8 +106,8 @@ impl WorkArgs {
         jobs: &impl Operations,
         out: &mut Output,
     ) -> Result<Exit, Failure> {
-        let mut ends = Stops::new().map_err(|error| Failure::io("signals", &error))?;
-        let guard = Guard::start().await.map_err(|error| {
+        let mut ends = StopSignals::new().map_err(|error| Failure::io("signals", &error))?;
+        let guard = GuardProcess::start().await.map_err(|error| {
             Failure::io("the guard process that ends commands if this one is killed", &error)
         })?;
         let (stop, mut stops) = mpsc::channel(2);
@@ -129,11 +129,11 @@ impl WorkArgs {
     }
 
     /// Returns the plan, within the server's limits in `queue`.
-    fn plan(self, queue: QueueConfig) -> Plan {
+    fn plan(self, queue: QueueConfig) -> WorkPlan {
         let mut program = Program::new(self.command, &queue);
         program.timeout = self.timeout;
         program.fail_exits = self.fail_exit;
-        Plan {
+        WorkPlan {
             topic: self.topic.topic,
             program,
             concurrency: self.concurrency,

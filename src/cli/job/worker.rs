@@ -1,8 +1,8 @@
-//! [`Worker`]: reserves jobs, runs a process for each, extends their reservations, and settles
+//! [`CommandWorker`]: reserves jobs, runs a process for each, extends their reservations, and settles
 //! them.
 //!
 //! Several loops run concurrently in one task: reserving, extending, settling
-//! ([`settling`](super::settling)), printing, and handling signals. They share [`Running`].
+//! ([`settling`](super::settling)), printing, and handling signals. They share [`RunningJobs`].
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -14,18 +14,18 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::child::{Runner, STOP_SKEW};
-use super::ended::{Ended, Line};
-use super::guard::Guard;
-use super::hindrance::Hindrance;
-use super::plan::Plan;
-use super::running::Running;
+use super::command_error::CommandError;
+use super::ended::{EndedCommand, SettledLine};
+use super::guard::GuardProcess;
+use super::plan::WorkPlan;
+use super::running::RunningJobs;
 use super::{PAUSE, SLICE, reap};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, notice};
 use crate::{Error, ErrorCode, Jobs, Operations, Reservation, ReserveRequest, ReservedJob};
 
 /// Maximum time to record the outcomes of jobs after the order to end.
-const LAST_PATIENCE: Duration = Duration::from_secs(10);
+const LAST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Maximum time for a reader to take the last lines after the order to end.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -34,14 +34,14 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 const LINES_MAX: usize = 1_000;
 
 /// The state of a worker; see the module.
-pub(super) struct Worker<'a, J> {
+pub(super) struct CommandWorker<'a, J> {
     pub(super) jobs: &'a J,
-    pub(super) plan: &'a Plan,
+    pub(super) plan: &'a WorkPlan,
     runner: Arc<Runner>,
-    pub(super) running: RefCell<Running>,
+    pub(super) running: RefCell<RunningJobs>,
     children: RefCell<JoinSet<()>>,
     /// Bound: one message per reserved job.
-    ended: mpsc::UnboundedSender<Ended>,
+    ended: mpsc::UnboundedSender<EndedCommand>,
     /// True while jobs are reserved.
     pub(super) taking: Cell<bool>,
     /// Signals that no more jobs are reserved.
@@ -53,7 +53,7 @@ pub(super) struct Worker<'a, J> {
     /// Signals that the server did not answer, so that the jobs may be held by others.
     pub(super) doubt: Notify,
     /// Lines about settled jobs that were not passed to the printer yet.
-    pub(super) lines: RefCell<Vec<Line>>,
+    pub(super) lines: RefCell<Vec<SettledLine>>,
     /// The number of unwritten lines, those in [`lines`](Self::lines) included.
     pub(super) unwritten: Cell<usize>,
     /// Signals that there are lines to print, or that no more will come.
@@ -66,7 +66,7 @@ pub(super) struct Worker<'a, J> {
     /// Signals a failure that lets running commands finish.
     halted: Notify,
     /// A command could not be started: no jobs are reserved before this time.
-    hindered_until: Cell<Option<Instant>>,
+    paused_until: Cell<Option<Instant>>,
     /// True once that was reported.
     pub(super) hindered: Cell<bool>,
     /// The exit status of the last job, or of a signal after it.
@@ -80,18 +80,18 @@ pub(super) struct Worker<'a, J> {
 /// continue.
 pub(super) async fn work<J: Operations>(
     jobs: &J,
-    plan: &Plan,
-    guard: Arc<Guard>,
+    plan: &WorkPlan,
+    guard: Arc<GuardProcess>,
     stops: &mut mpsc::Receiver<Exit>,
     out: &mut Output,
 ) -> Result<Exit, Failure> {
     let (ended, endings) = mpsc::unbounded_channel();
     let program = plan.program.clone();
-    let worker = Worker {
+    let worker = CommandWorker {
         jobs,
         plan,
         runner: Arc::new(Runner { program, guard, stopping: CancellationToken::new() }),
-        running: RefCell::new(Running::new(plan.concurrency, plan.jobs_max)),
+        running: RefCell::new(RunningJobs::new(plan.concurrency, plan.jobs_max)),
         children: RefCell::default(),
         ended,
         taking: Cell::new(true),
@@ -106,7 +106,7 @@ pub(super) async fn work<J: Operations>(
         failure: Cell::new(None),
         failed: Notify::new(),
         halted: Notify::new(),
-        hindered_until: Cell::new(None),
+        paused_until: Cell::new(None),
         hindered: Cell::new(false),
         last_exit: Cell::new(Exit::Done),
         troubled: Cell::new(false),
@@ -125,9 +125,9 @@ pub(super) async fn work<J: Operations>(
     worker.failure.take().map_or(Ok(exit), Err)
 }
 
-impl<J: Operations> Worker<'_, J> {
+impl<J: Operations> CommandWorker<'_, J> {
     /// Runs every loop until the last line is printed.
-    async fn do_all(&self, endings: mpsc::UnboundedReceiver<Ended>, out: &mut Output) {
+    async fn do_all(&self, endings: mpsc::UnboundedReceiver<EndedCommand>, out: &mut Output) {
         let settle = async {
             self.settle(endings).await;
             self.settled.cancel();
@@ -166,7 +166,7 @@ impl<J: Operations> Worker<'_, J> {
                 self.freed.notified().await;
                 continue;
             }
-            if let Some(until) = self.hindered_until.take() {
+            if let Some(until) = self.paused_until.take() {
                 sleep_until(until).await;
                 continue;
             }
@@ -335,7 +335,7 @@ impl<J: Operations> Worker<'_, J> {
         };
         self.running.borrow_mut().release_all();
         // A job that is not settled by then is soon held by another worker.
-        let _ = timeout(LAST_PATIENCE, self.settled.cancelled()).await;
+        let _ = timeout(LAST_TIMEOUT, self.settled.cancelled()).await;
         sleep(LAST_LINES).await;
         if self.unwritten.get() > 0 {
             let lines = self.unwritten.get();
@@ -380,15 +380,15 @@ impl<J: Operations> Worker<'_, J> {
 
     /// Handles a command that could not be run: if none can, the worker ends when the running ones
     /// have ended; otherwise the condition is temporary.
-    pub(super) fn hinder(&self, hindrance: &Hindrance) {
-        if let Some(failure) = hindrance.failure() {
+    pub(super) fn hinder(&self, command_error: &CommandError) {
+        if let Some(failure) = command_error.failure() {
             self.keep(failure);
             self.halted.notify_one();
             return;
         }
-        self.hindered_until.set(Some(Instant::now() + PAUSE));
+        self.paused_until.set(Some(Instant::now() + PAUSE));
         if !self.quiet && !self.hindered.replace(true) {
-            let message = &hindrance.message;
+            let message = &command_error.message;
             notice(format_args!("{message}; its job went back at no cost; trying again"));
         }
     }

@@ -1,4 +1,4 @@
-//! [`LogArgs`]: the content and format of the log; [`Log`], whose filter can be reloaded.
+//! [`LogArgs`]: the content and format of the log; [`ServerLog`], whose filter can be reloaded.
 
 use std::fmt::{self, Debug, Write};
 use std::io::{self, IsTerminal};
@@ -31,7 +31,7 @@ enum LogFormat {
 }
 
 /// The running log.
-pub(crate) struct Log {
+pub(crate) struct ServerLog {
     filter: String,
     format: LogFormat,
     set: Box<dyn Fn(EnvFilter) -> Result<(), String>>,
@@ -39,7 +39,7 @@ pub(crate) struct Log {
 
 impl LogArgs {
     /// Starts logging to standard error.
-    pub(crate) fn start(&self) -> Result<Log, Failure> {
+    pub(crate) fn start(&self) -> Result<ServerLog, Failure> {
         let filter = EnvFilter::try_new(&self.log)
             .map_err(|error| Failure::usage(format!("--log {}: {error}", self.log)))?;
         let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| LogWriter);
@@ -62,11 +62,11 @@ impl LogArgs {
             }
         };
         stderr::report_to_log();
-        Ok(Log { filter: self.log.clone(), format: self.log_format, set })
+        Ok(ServerLog { filter: self.log.clone(), format: self.log_format, set })
     }
 }
 
-impl Log {
+impl ServerLog {
     /// Applies what can change: the filter of events. Returns what changed, and what did not.
     pub(super) fn reload(&mut self, args: &LogArgs) -> Result<Vec<String>, String> {
         let mut told = Vec::new();

@@ -15,7 +15,7 @@ use crate::{Operations, Wakeful};
 const SOCKETS_MAX: usize = 64;
 
 /// Maximum time for a notification to the manager.
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Notifies the manager. Without one, every method does nothing.
 #[derive(Debug, Clone, Copy)]
@@ -24,30 +24,30 @@ pub(super) struct Manager;
 impl Manager {
     /// Reports that the server is ready.
     pub(super) async fn ready(self, status: &str) {
-        self.tell_soon(&[NotifyState::Ready, NotifyState::Status(status)]).await;
+        self.notify_soon(&[NotifyState::Ready, NotifyState::Status(status)]).await;
     }
 
     /// Reports that the server reloads; must be followed by [`ready`](Self::ready).
     pub(super) async fn reloading(self) {
         match NotifyState::monotonic_usec_now() {
-            Ok(now) => self.tell_soon(&[NotifyState::Reloading, now]).await,
+            Ok(now) => self.notify_soon(&[NotifyState::Reloading, now]).await,
             Err(error) => tracing::warn!(%error, "there is no monotonic clock"),
         }
     }
 
     /// Reports that the server stops.
     pub(super) async fn stopping(self, status: &str) {
-        self.tell_soon(&[NotifyState::Stopping, NotifyState::Status(status)]).await;
+        self.notify_soon(&[NotifyState::Stopping, NotifyState::Status(status)]).await;
     }
 
-    async fn tell_soon(self, states: &[NotifyState<'_>]) {
-        if tokio::time::timeout(PATIENCE, self.tell(states)).await.is_err() {
+    async fn notify_soon(self, states: &[NotifyState<'_>]) {
+        if tokio::time::timeout(TIMEOUT, self.notify(states)).await.is_err() {
             tracing::warn!("notify socket unavailable: the service manager takes no messages");
         }
     }
 
     /// Sends on a separate thread: a manager that does not read must not block the store.
-    async fn tell(self, states: &[NotifyState<'_>]) {
+    async fn notify(self, states: &[NotifyState<'_>]) {
         if std::env::var_os("NOTIFY_SOCKET").is_none() {
             return;
         }
@@ -82,7 +82,7 @@ impl Manager {
             ticks.tick().await;
             // A stopping service is alive too, and shows it by refusing.
             let _ = wakeful.status().await;
-            self.tell(&[NotifyState::Watchdog]).await;
+            self.notify(&[NotifyState::Watchdog]).await;
         }
     }
 }

@@ -22,13 +22,13 @@ use self::dial::DialArgs;
 use self::limits::LimitArgs;
 use self::log::LogArgs;
 use self::ports::Ports;
-use self::run::Start;
+use self::run::StartParameters;
 use super::Common;
 use super::argument::address;
 use super::descriptors;
 use super::failure::{Exit, Failure};
 use super::output::Output;
-use super::settings::Report;
+use super::settings::SettingsReport;
 use crate::{Config, Durability};
 
 /// The long description in `wakeful serve --help`.
@@ -82,8 +82,8 @@ pub(crate) struct ServeArgs {
     /// Once it is on the disk (`fsync`), once it is in the operating system, which syncs every
     /// journal.sync_interval (`interval`), or at once (`memory`). A write may ask for more
     /// (`wakeful set --durability fsync`), except with `memory`
-    #[arg(long, value_name = "LEVEL", value_enum, env = "WAKEFUL_DURABILITY", default_value_t = Level::Fsync)]
-    durability: Level,
+    #[arg(long, value_name = "LEVEL", value_enum, env = "WAKEFUL_DURABILITY", default_value_t = ServedDurability::Fsync)]
+    durability: ServedDurability,
     #[command(flatten)]
     auth: AuthArgs,
     #[command(flatten)]
@@ -101,7 +101,7 @@ pub(crate) struct ServeArgs {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Level {
+enum ServedDurability {
     Fsync,
     Interval,
     Memory,
@@ -113,7 +113,7 @@ impl ServeArgs {
         self,
         common: &Common,
         given: Vec<OsString>,
-        report: Report,
+        report: SettingsReport,
         out: &mut Output,
     ) -> Result<Exit, Failure> {
         let mut config = self.config().map_err(Failure::usage)?;
@@ -131,7 +131,7 @@ impl ServeArgs {
         let ports = self.ports(common, passed)?;
         let auth = self.auth.open(&config)?;
         let links = self.dial.links(common)?;
-        let start = Start { args: self, config, auth, links, ports, log, given, report };
+        let start = StartParameters { args: self, config, auth, links, ports, log, given, report };
         actix_rt::System::new().block_on(run::run(start, out))
     }
 
@@ -170,7 +170,7 @@ impl ServeArgs {
         self.auth.open(config)?;
         self.dial.links(common)?;
         let dir = &self.data_dir;
-        if self.durability != Level::Memory && dir.exists() && !dir.is_dir() {
+        if self.durability != ServedDurability::Memory && dir.exists() && !dir.is_dir() {
             return Err(Failure::usage(format!("--data-dir {} is not a directory", dir.display())));
         }
         Ok(())
@@ -181,8 +181,8 @@ impl ServeArgs {
         let mut config = Config::new();
         self.limits.apply(&mut config)?;
         match self.durability {
-            Level::Fsync | Level::Memory => {}
-            Level::Interval => config.journal.durability = Durability::Interval,
+            ServedDurability::Fsync | ServedDurability::Memory => {}
+            ServedDurability::Interval => config.journal.durability = Durability::Interval,
         }
         Ok(config)
     }

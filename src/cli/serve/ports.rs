@@ -13,7 +13,7 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
 use crate::config::RpcConfig;
 #[cfg(feature = "tls")]
-use crate::rpc::tls::{Door, DoorLimits};
+use crate::rpc::tls::{HandshakeLimits, TlsHandshaker};
 use crate::{Error, Wakeful};
 
 /// Maximum number of connections that wait to be accepted; tokio's default.
@@ -46,9 +46,9 @@ impl Ports {
 
     /// Binds the ports, so that an unavailable address is known before anything else starts.
     /// Clients cannot connect yet.
-    pub(super) async fn bind(self, config: &RpcConfig) -> Result<Bound, Failure> {
+    pub(super) async fn bind(self, config: &RpcConfig) -> Result<BoundPorts, Failure> {
         let mut passed = self.passed;
-        let mut bound = Bound::default();
+        let mut bound = BoundPorts::default();
         if let Some(listen) = self.plain {
             let what = format!("(at {listen}); give another address with --listen");
             bound.plain =
@@ -56,7 +56,7 @@ impl Ports {
         }
         #[cfg(feature = "tls")]
         if let Some((listen, tls)) = self.tls {
-            let door = Door::open(tls, DoorLimits::of(config))?;
+            let door = TlsHandshaker::open(tls, HandshakeLimits::of(config))?;
             let what = format!("(for the TLS port at {listen})");
             let sockets = sockets(&mut passed, &listen).await;
             bound.tls = Some((door, sockets.map_err(|error| cannot(error, &what))?));
@@ -69,16 +69,20 @@ impl Ports {
 
 /// Bound ports.
 #[derive(Default)]
-pub(super) struct Bound {
-    plain: Vec<Socket>,
+pub(super) struct BoundPorts {
+    plain: Vec<PortSocket>,
     #[cfg(feature = "tls")]
-    tls: Option<(Arc<Door>, Vec<Socket>)>,
+    tls: Option<(Arc<TlsHandshaker>, Vec<PortSocket>)>,
 }
 
-impl Bound {
+impl BoundPorts {
     /// Listens, and prints the addresses.
-    pub(super) async fn open(self, wakeful: &Wakeful, out: &mut Output) -> Result<Opened, Failure> {
-        let mut opened = Opened::default();
+    pub(super) async fn open(
+        self,
+        wakeful: &Wakeful,
+        out: &mut Output,
+    ) -> Result<OpenPorts, Failure> {
+        let mut opened = OpenPorts::default();
         for socket in self.plain {
             let (listener, what) = socket.listen()?;
             let addr = wakeful.listen_on(listener).await.map_err(|error| cannot(error, what))?;
@@ -99,12 +103,12 @@ impl Bound {
 }
 
 /// The socket of a port.
-enum Socket {
+enum PortSocket {
     Bound(TcpSocket),
     Passed(TcpListener),
 }
 
-impl Socket {
+impl PortSocket {
     /// Lets clients connect. Also returns a description of the socket, for errors.
     fn listen(self) -> Result<(TcpListener, &'static str), Failure> {
         match self {
@@ -123,13 +127,13 @@ impl Socket {
 }
 
 /// Returns the passed sockets, if any remain; else one bound to `listen`.
-async fn sockets(passed: &mut Vec<TcpListener>, listen: &str) -> Result<Vec<Socket>, Error> {
+async fn sockets(passed: &mut Vec<TcpListener>, listen: &str) -> Result<Vec<PortSocket>, Error> {
     if passed.is_empty() {
         let bound = bind(listen).await.map_err(|error| cannot_listen(&error))?;
-        return Ok(vec![Socket::Bound(bound)]);
+        return Ok(vec![PortSocket::Bound(bound)]);
     }
     tracing::info!(%listen, "listening on passed sockets instead");
-    Ok(std::mem::take(passed).into_iter().map(Socket::Passed).collect())
+    Ok(std::mem::take(passed).into_iter().map(PortSocket::Passed).collect())
 }
 
 /// Returns a socket at the first available address of `listen`.
@@ -152,16 +156,16 @@ async fn bind(listen: &str) -> io::Result<TcpSocket> {
 
 /// Open ports.
 #[derive(Debug, Default)]
-pub(super) struct Opened {
+pub(super) struct OpenPorts {
     pub(super) addresses: Vec<String>,
     #[cfg(feature = "tls")]
-    pub(super) tls: Vec<crate::TlsDoor>,
+    pub(super) tls: Vec<crate::TlsListener>,
 }
 
-impl Opened {
+impl OpenPorts {
     fn note(&mut self, addr: SocketAddr, tls: bool, out: &mut Output) {
         self.addresses.push(addr.to_string());
-        say(addr, tls, out);
+        print_listening(addr, tls, out);
     }
 }
 
@@ -170,7 +174,7 @@ fn cannot(error: Error, where_to: &str) -> Failure {
     Failure::told(Exit::Failed, error.code.to_string(), format!("{} {where_to}", error.message))
 }
 
-fn say(addr: SocketAddr, tls: bool, out: &mut Output) {
+fn print_listening(addr: SocketAddr, tls: bool, out: &mut Output) {
     if out.json() {
         let listening = addr.to_string();
         out.object(&match tls {

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use super::ServeArgs;
 use crate::auth::Auth;
 use crate::cli::descriptors;
-use crate::cli::settings::Report;
+use crate::cli::settings::SettingsReport;
 use crate::{LimitChange, Wakeful};
 
 /// Options that the log applies, and reports, itself.
@@ -23,13 +23,13 @@ pub(super) struct Reloads {
     /// The command line the server was started with.
     given: Vec<OsString>,
     /// The settings at the start.
-    started: Report,
+    started: SettingsReport,
     wakeful: Wakeful,
     parts: Vec<(&'static str, Reload)>,
 }
 
 impl Reloads {
-    pub(super) fn new(given: Vec<OsString>, started: Report, wakeful: Wakeful) -> Self {
+    pub(super) fn new(given: Vec<OsString>, started: SettingsReport, wakeful: Wakeful) -> Self {
         Self { given, started, wakeful, parts: Vec::new() }
     }
 
@@ -105,10 +105,10 @@ pub(super) fn users(auth: Auth) -> impl FnMut(&ServeArgs) -> Result<Vec<String>,
 /// Reads the certificates of the TLS ports again.
 #[cfg(feature = "tls")]
 pub(super) fn certificates(
-    doors: Vec<crate::TlsDoor>,
+    doors: Vec<crate::TlsListener>,
 ) -> impl FnMut(&ServeArgs) -> Result<Vec<String>, String> {
     move |_| {
-        let reload = |door: &crate::TlsDoor| match door.reload() {
+        let reload = |door: &crate::TlsListener| match door.reload() {
             Ok(()) => Ok(format!("the certificate at {}", door.addr())),
             Err(error) => Err(error.message),
         };

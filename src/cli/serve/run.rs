@@ -6,42 +6,44 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::dial::Links;
-use super::log::Log;
+use super::log::ServerLog;
 use super::manager::Manager;
-use super::ports::{Bound, Opened, Ports};
+use super::ports::{BoundPorts, OpenPorts, Ports};
 use super::reload::{self, Reloads};
-use super::signals::Orders;
-use super::{Level, ServeArgs};
+use super::signals::SignalRequests;
+use super::{ServeArgs, ServedDurability};
 use crate::auth::Auth;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, notice};
-use crate::cli::settings::Report;
+use crate::cli::settings::SettingsReport;
 use crate::cli::stderr;
 use crate::{Config, Error, Operations, Wakeful};
 
 /// The parameters of a server's start.
-pub(super) struct Start {
+pub(super) struct StartParameters {
     pub(super) args: ServeArgs,
     pub(super) config: Config,
     /// `None` if no login is needed.
     pub(super) auth: Option<Auth>,
     pub(super) ports: Ports,
     pub(super) links: Links,
-    pub(super) log: Log,
+    pub(super) log: ServerLog,
     /// The command line, and the settings it resolves to.
     pub(super) given: Vec<OsString>,
-    pub(super) report: Report,
+    pub(super) report: SettingsReport,
 }
 
 /// Serves until a signal, or until the service fails.
-pub(super) async fn run(start: Start, out: &mut Output) -> Result<Exit, Failure> {
-    let orders = Orders::new().map_err(|error| Failure::io("signals", &error))?;
-    let Start { args, config, auth, ports, links, mut log, given, report } = start;
+pub(super) async fn run(start: StartParameters, out: &mut Output) -> Result<Exit, Failure> {
+    let orders = SignalRequests::new().map_err(|error| Failure::io("signals", &error))?;
+    let StartParameters { args, config, auth, ports, links, mut log, given, report } = start;
     // Before the data is touched: a start that cannot succeed changes nothing.
     let bound = ports.bind(&config.rpc).await?;
     let wakeful = match args.durability {
-        Level::Memory => Wakeful::start(config)?,
-        Level::Fsync | Level::Interval => Wakeful::open(config, &args.data_dir)?,
+        ServedDurability::Memory => Wakeful::start(config)?,
+        ServedDurability::Fsync | ServedDurability::Interval => {
+            Wakeful::open(config, &args.data_dir)?
+        }
     };
     wakeful.report_lines_dropped(stderr::lines_dropped);
     orders.serving();
@@ -84,10 +86,10 @@ pub(super) async fn run(start: Start, out: &mut Output) -> Result<Exit, Failure>
 async fn open(
     wakeful: &Wakeful,
     auth: Option<Auth>,
-    bound: Bound,
+    bound: BoundPorts,
     links: Links,
     out: &mut Output,
-) -> Result<Opened, Failure> {
+) -> Result<OpenPorts, Failure> {
     if let Some(auth) = auth {
         wakeful.require_login(auth).await?;
     }

@@ -1,4 +1,4 @@
-//! [`Orders`]: the orders that signals give a server.
+//! [`SignalRequests`]: the orders that signals give a server.
 //!
 //! Signals have a thread of their own, because a second signal must end a process whose other
 //! threads wait.
@@ -18,10 +18,10 @@ use crate::cli::stderr;
 /// Signals have a thread of their own, so that a second one ends the process even while everything
 /// else waits for a disk.
 #[derive(Clone)]
-pub(super) struct Orders(Arc<Told>);
+pub(super) struct SignalRequests(Arc<SignalState>);
 
 #[derive(Default)]
-struct Told {
+struct SignalState {
     stop: Notify,
     reload: Notify,
     /// True while there is a service to stop.
@@ -30,7 +30,7 @@ struct Told {
     stopping: AtomicBool,
 }
 
-impl Orders {
+impl SignalRequests {
     pub(super) fn new() -> io::Result<Self> {
         let orders = Self(Arc::default());
         let (ready, begun) = sync_channel(1);

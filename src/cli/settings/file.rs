@@ -1,4 +1,4 @@
-//! A TOML file as a list of [`Entry`]s, each with its line. Independent of options.
+//! A TOML file as a list of [`FileSetting`]s, each with its line. Independent of options.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 /// One key of a file with its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct FileSetting {
     /// The key, preceded by the names of its tables.
     pub(super) path: Vec<String>,
     pub(super) line: usize,
@@ -27,7 +27,7 @@ pub(super) enum Value {
 
 /// An error in a file, and its line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(super) struct FileError {
     pub(super) line: usize,
     pub(super) what: String,
 }
@@ -46,10 +46,10 @@ impl Value {
 }
 
 /// Returns every key of `text`, in the order of lines.
-pub(super) fn read(text: &str) -> Result<Vec<Entry>, Fault> {
+pub(super) fn read(text: &str) -> Result<Vec<FileSetting>, FileError> {
     let table = DeTable::parse(text).map_err(|error| {
         let line = error.span().map_or(1, |span| line_of(text, &span));
-        Fault { line, what: error.message().to_owned() }
+        FileError { line, what: error.message().to_owned() }
     })?;
     let mut entries = Vec::new();
     gather(text, table.get_ref(), &[], &mut entries);
@@ -58,7 +58,7 @@ pub(super) fn read(text: &str) -> Result<Vec<Entry>, Fault> {
 }
 
 /// Collects the keys of a table. The parser limits the depth of tables.
-fn gather(text: &str, table: &DeTable<'_>, within: &[String], entries: &mut Vec<Entry>) {
+fn gather(text: &str, table: &DeTable<'_>, within: &[String], entries: &mut Vec<FileSetting>) {
     for (key, value) in table {
         let mut path = within.to_vec();
         path.push(key.get_ref().to_string());
@@ -69,7 +69,7 @@ fn gather(text: &str, table: &DeTable<'_>, within: &[String], entries: &mut Vec<
             }
             value => {
                 let line = line_of(text, &key.span());
-                entries.push(Entry { path, line, value: understand(value) });
+                entries.push(FileSetting { path, line, value: understand(value) });
             }
         }
     }

@@ -1,4 +1,4 @@
-//! [`Limits`]: the limits of a [`Config`], by their names in files and variables.
+//! [`LimitSettings`]: the limits of a [`Config`], by their names in files and variables.
 
 use super::file::Value;
 use crate::Config;
@@ -10,11 +10,11 @@ pub(super) const TABLE: &str = "limits";
 /// The prefix of the variables of limits.
 const PREFIX: &str = "WAKEFUL_LIMIT_";
 
-pub(super) struct Limits {
+pub(super) struct LimitSettings {
     names: Vec<&'static str>,
 }
 
-impl Limits {
+impl LimitSettings {
     pub(super) fn new() -> Self {
         Self { names: Config::new().entries().into_iter().map(|(name, _)| name).collect() }
     }
@@ -74,7 +74,7 @@ impl Limits {
 ///
 /// If it does not: suggests similar names, and how to list all.
 pub(crate) fn check_name(name: &str) -> Result<(), String> {
-    let limits = Limits::new();
+    let limits = LimitSettings::new();
     if limits.is_limit(name) {
         return Ok(());
     }
@@ -110,9 +110,9 @@ mod tests {
 
     #[test]
     fn every_limit_has_a_variable_of_its_own() {
-        let limits = Limits::new();
+        let limits = LimitSettings::new();
         for name in &limits.names {
-            let variable = Limits::variable(name);
+            let variable = LimitSettings::variable(name);
             assert_eq!(limits.of_variable(&variable), Ok(Some((*name).to_owned())), "{variable}");
         }
         assert_eq!(limits.of_variable("WAKEFUL_LISTEN"), Ok(None));

@@ -17,12 +17,12 @@ use std::path::{Path, PathBuf};
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Command};
 
-use self::file::{Entry, Fault};
-use self::limits::Limits;
+use self::file::{FileError, FileSetting};
+use self::limits::LimitSettings;
 pub(crate) use self::limits::check_name as check_limit_name;
 pub(crate) use self::options::with_environment;
 use self::options::{COMMANDS, CONFIG, PARTLY, ServerOption};
-pub(crate) use self::report::Report;
+pub(crate) use self::report::SettingsReport;
 use super::failure::Failure;
 use crate::nearest::hint;
 
@@ -97,7 +97,7 @@ struct Resolver<'a> {
     options: Vec<ServerOption>,
     /// The names of the options that apply; `None` for all.
     taken: Option<BTreeSet<&'a str>>,
-    limits: Limits,
+    limits: LimitSettings,
     resolved: Resolved,
     added: Vec<OsString>,
 }
@@ -121,7 +121,7 @@ impl<'a> Resolver<'a> {
                 resolved.options.insert(option.long.clone(), source);
             }
         }
-        let limits = Limits::new();
+        let limits = LimitSettings::new();
         for limit in matches.get_many::<String>("limit").into_iter().flatten() {
             if let Some((name, _)) = limit.split_once('=') {
                 resolved.limits.insert(name.to_owned(), Source::Flag);
@@ -134,7 +134,7 @@ impl<'a> Resolver<'a> {
         self.add_environment()?;
         if let Some(file) = matches.get_one::<PathBuf>(CONFIG) {
             let text = read(file)?;
-            let at = |fault: Fault| {
+            let at = |fault: FileError| {
                 Failure::usage(format!("{}:{}: {}", file.display(), fault.line, fault.what))
             };
             self.add_file(file, &text).map_err(at)?;
@@ -167,11 +167,11 @@ impl<'a> Resolver<'a> {
         Ok(())
     }
 
-    fn add_file(&mut self, file: &Path, text: &str) -> Result<(), Fault> {
+    fn add_file(&mut self, file: &Path, text: &str) -> Result<(), FileError> {
         let mut seen = BTreeMap::new();
         for entry in file::read(text)? {
             let line = entry.line;
-            let at = |what| Fault { line, what };
+            let at = |what| FileError { line, what };
             let source = Source::File { file: file.to_owned(), line };
             let name = match entry.path.split_first() {
                 Some((first, rest)) if first == limits::TABLE => {
@@ -191,7 +191,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// Adds an option, and returns its name.
-    fn add_option(&mut self, entry: &Entry, source: Source) -> Result<String, String> {
+    fn add_option(&mut self, entry: &FileSetting, source: Source) -> Result<String, String> {
         let name = entry.path.join("-").replace('_', "-");
         if name == CONFIG {
             return Err("a file cannot include another; use --config".to_owned());
@@ -205,7 +205,7 @@ impl<'a> Resolver<'a> {
         Ok(name)
     }
 
-    fn unknown(&self, entry: &Entry, name: &str) -> String {
+    fn unknown(&self, entry: &FileSetting, name: &str) -> String {
         let dotted = entry.path.join(".");
         if self.limits.is_limit(&dotted) {
             return format!("`{dotted}` is a limit: write it below a line `[{}]`", limits::TABLE);
@@ -228,7 +228,7 @@ impl<'a> Resolver<'a> {
                 Err(if option.secret {
                     format!("the value of `{}` is not valid", option.long)
                 } else {
-                    said(&error)
+                    first_paragraph(&error)
                 })
             }
             _ => Ok(()),
@@ -253,7 +253,7 @@ impl<'a> Resolver<'a> {
 }
 
 /// Returns clap's message on one line.
-pub(crate) fn said(error: &clap::Error) -> String {
+pub(crate) fn first_paragraph(error: &clap::Error) -> String {
     // The first paragraph has the error, the following ones the usage.
     let text = error.render().to_string();
     let what = text.split("\n\n").next().unwrap_or(&text).trim_start_matches("error: ");

@@ -1,4 +1,4 @@
-//! [`Report`]: the effective settings of a server, and the source of each.
+//! [`SettingsReport`]: the effective settings of a server, and the source of each.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -14,13 +14,13 @@ use crate::cli::output::Output;
 
 /// The settings of a server.
 #[derive(Debug, Default)]
-pub(crate) struct Report {
-    lines: Vec<Line>,
+pub(crate) struct SettingsReport {
+    lines: Vec<ReportLine>,
     limits: std::collections::BTreeMap<String, Source>,
 }
 
 #[derive(Debug)]
-struct Line {
+struct ReportLine {
     name: String,
     values: Vec<String>,
     form: Form,
@@ -37,11 +37,11 @@ enum Form {
     Secret,
 }
 
-impl Report {
+impl SettingsReport {
     /// Collects the server's options in `matches`, which were parsed from `resolved`.
     pub(crate) fn new(command: &Command, matches: &ArgMatches, resolved: Resolved) -> Self {
         let Resolved { options, limits, .. } = resolved;
-        let line = |option: ServerOption| Line {
+        let line = |option: ServerOption| ReportLine {
             values: option.values(matches),
             form: match () {
                 () if option.secret => Form::Secret,
@@ -58,7 +58,7 @@ impl Report {
 
     /// Sets an option that has no value yet.
     pub(crate) fn fill(&mut self, name: &str, value: &str, source: Source) {
-        let unset = |line: &&mut Line| line.name == name && line.values.is_empty();
+        let unset = |line: &&mut ReportLine| line.name == name && line.values.is_empty();
         if let Some(line) = self.lines.iter_mut().find(unset) {
             (line.values, line.source) = (vec![value.to_owned()], source);
         }
@@ -92,8 +92,8 @@ impl Report {
         for (name, value) in config.entries() {
             let source = self.limits.get(name).unwrap_or(&Source::Default);
             if out.json() {
-                let named = Named::Limit { limit: name, value: &value };
-                out.object(&Setting { named, origin: source.into() });
+                let named = NamedSetting::Limit { limit: name, value: &value };
+                out.object(&SettingJson { named, origin: source.into() });
             } else {
                 let bare = value.bytes().all(|byte| byte.is_ascii_digit());
                 let value = if bare { value } else { quoted(&value) };
@@ -103,7 +103,7 @@ impl Report {
     }
 }
 
-impl Line {
+impl ReportLine {
     fn toml(&self) -> String {
         let Self { name, values, form, source } = self;
         let texts: Vec<String> = values.iter().map(|value| quoted(value)).collect();
@@ -117,32 +117,32 @@ impl Line {
         }
     }
 
-    fn object(&self) -> Setting<'_> {
+    fn object(&self) -> SettingJson<'_> {
         let name = &*self.name;
-        let value = |value| Named::Option { name, value };
+        let value = |value| NamedSetting::Option { name, value };
         let named = match (self.form, self.values.first()) {
             (_, None) => value(Value::Null),
-            (Form::Secret, Some(_)) => Named::Secret { name, secret: true },
+            (Form::Secret, Some(_)) => NamedSetting::Secret { name, secret: true },
             (Form::Flag, Some(flag)) => value(json!(flag == "true")),
             (Form::List, Some(_)) => value(json!(self.values)),
             (Form::Text | Form::File, Some(text)) => value(json!(text)),
         };
-        Setting { named, origin: (&self.source).into() }
+        SettingJson { named, origin: (&self.source).into() }
     }
 }
 
 /// A setting in JSON.
 #[derive(Serialize)]
-struct Setting<'a> {
+struct SettingJson<'a> {
     #[serde(flatten)]
-    named: Named<'a>,
+    named: NamedSetting<'a>,
     #[serde(flatten)]
-    origin: Origin<'a>,
+    origin: SettingOrigin<'a>,
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Named<'a> {
+enum NamedSetting<'a> {
     Option { name: &'a str, value: Value },
     Secret { name: &'a str, secret: bool },
     Limit { limit: &'a str, value: &'a str },
@@ -151,14 +151,14 @@ enum Named<'a> {
 /// A [`Source`] in JSON.
 #[derive(Serialize)]
 #[serde(tag = "origin", rename_all = "lowercase")]
-enum Origin<'a> {
+enum SettingOrigin<'a> {
     Default,
     Flag,
     Environment { variable: &'a str },
     File { file: Cow<'a, str>, line: usize },
 }
 
-impl<'a> From<&'a Source> for Origin<'a> {
+impl<'a> From<&'a Source> for SettingOrigin<'a> {
     fn from(source: &'a Source) -> Self {
         match source {
             Source::Default => Self::Default,
@@ -205,7 +205,7 @@ mod tests {
         let command = Command::new("wakeful").subcommands(["serve", "config"].map(server));
         let given = [&["wakeful", "config"], arguments].concat();
         let matches = command.clone().try_get_matches_from(given).unwrap();
-        let report = Report::new(
+        let report = SettingsReport::new(
             &command,
             matches.subcommand().unwrap().1,
             Resolved { arguments: Vec::new(), ..Resolved::default() },

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::journal::{FaultyDisk, RealDisk, check_snapshot};
-use crate::{Config, FilesRequest, LocalWatch, SetRequest, StoreRequest, Wakeful};
+use crate::{Config, FilesRequest, SetRequest, StoreRequest, Wakeful, Watch};
 
 /// A store that changes, and replaces its snapshot, before the first parts are read.
 struct Restless {
@@ -13,7 +13,7 @@ struct Restless {
 }
 
 impl Operations for Restless {
-    type Watch = LocalWatch;
+    type Watch = Watch;
 
     async fn call_with(&self, request: Request, options: CallOptions) -> Result<CallReply, Error> {
         let again = {
@@ -37,7 +37,7 @@ impl Operations for Restless {
         self.wakeful.wait(request).await
     }
 
-    async fn watch(&self, request: WatchRequest) -> Result<LocalWatch, Error> {
+    async fn watch(&self, request: WatchRequest) -> Result<Watch, Error> {
         self.wakeful.watch(request).await
     }
 }

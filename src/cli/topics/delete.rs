@@ -22,7 +22,7 @@ Examples:
   wakeful topics delete misspelt
   wakeful topics delete resize --force
   wakeful topics delete resize --force --yes")]
-pub(super) struct DeleteArgs {
+pub(super) struct TopicDeleteArgs {
     /// The topic
     #[arg(value_name = "TOPIC", value_parser = bytes())]
     topic: Blob,
@@ -34,7 +34,7 @@ pub(super) struct DeleteArgs {
     yes: bool,
 }
 
-impl DeleteArgs {
+impl TopicDeleteArgs {
     pub(super) async fn run(
         self,
         jobs: &impl Operations,

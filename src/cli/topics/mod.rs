@@ -6,8 +6,8 @@ mod show;
 
 use super::failure::{Exit, Failure};
 use super::output::Output;
-use super::table::{Kind, Table};
-use crate::rpc::proto::Shown;
+use super::table::{ColumnKind, Table};
+use crate::rpc::proto::SerializeWire;
 use crate::{Jobs, Operations, OrderRetry, TopicInfo};
 
 /// List, inspect, configure and delete topics
@@ -21,15 +21,15 @@ Examples:
   watch -n 1 wakeful topics")]
 pub(crate) struct TopicsArgs {
     #[command(subcommand)]
-    action: Option<Action>,
+    action: Option<TopicsCommand>,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Action {
-    List(ListArgs),
-    Show(show::ShowArgs),
-    Set(set::SetArgs),
-    Delete(delete::DeleteArgs),
+enum TopicsCommand {
+    List(TopicListArgs),
+    Show(show::TopicShowArgs),
+    Set(set::TopicSetArgs),
+    Delete(delete::TopicDeleteArgs),
 }
 
 /// List topics in order of name (the default)
@@ -43,7 +43,7 @@ enum Action {
 Examples:
   wakeful topics list
   wakeful topics list --json | jq 'select(.dead > 0) | .name'")]
-struct ListArgs {}
+struct TopicListArgs {}
 
 impl TopicsArgs {
     pub(crate) async fn run(
@@ -51,11 +51,11 @@ impl TopicsArgs {
         jobs: &impl Operations,
         out: &mut Output,
     ) -> Result<Exit, Failure> {
-        match self.action.unwrap_or(Action::List(ListArgs {})) {
-            Action::List(ListArgs {}) => list(jobs, out).await,
-            Action::Show(args) => args.run(jobs, out).await,
-            Action::Set(args) => args.run(jobs, out).await,
-            Action::Delete(args) => args.run(jobs, out).await,
+        match self.action.unwrap_or(TopicsCommand::List(TopicListArgs {})) {
+            TopicsCommand::List(TopicListArgs {}) => list(jobs, out).await,
+            TopicsCommand::Show(args) => args.run(jobs, out).await,
+            TopicsCommand::Set(args) => args.run(jobs, out).await,
+            TopicsCommand::Delete(args) => args.run(jobs, out).await,
         }
     }
 }
@@ -67,16 +67,16 @@ async fn list(jobs: &impl Operations, out: &mut Output) -> Result<Exit, Failure>
         return Ok(Exit::Done);
     }
     let columns = [
-        ("TOPIC", Kind::Name),
-        ("READY", Kind::Number),
-        ("DELAYED", Kind::Number),
-        ("RESERVED", Kind::Number),
-        ("DEAD", Kind::Number),
-        ("OLDEST", Kind::Number),
-        ("IN/S", Kind::Number),
-        ("OUT/S", Kind::Number),
-        ("DONE", Kind::Number),
-        ("", Kind::Word),
+        ("TOPIC", ColumnKind::Name),
+        ("READY", ColumnKind::Number),
+        ("DELAYED", ColumnKind::Number),
+        ("RESERVED", ColumnKind::Number),
+        ("DEAD", ColumnKind::Number),
+        ("OLDEST", ColumnKind::Number),
+        ("IN/S", ColumnKind::Number),
+        ("OUT/S", ColumnKind::Number),
+        ("DONE", ColumnKind::Number),
+        ("", ColumnKind::Word),
     ];
     Table::new(columns, out).print(topics.iter().map(row).collect(), out);
     Ok(Exit::Done)

@@ -4,7 +4,7 @@ use crate::cli::argument::bytes;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::job::spec::{parse_backoff, parse_rate};
 use crate::cli::output::Output;
-use crate::rpc::proto::Shown;
+use crate::rpc::proto::SerializeWire;
 use crate::{Backoff, Blob, ErrorCode, Jobs, Operations, OrderRetry, Rate, TopicSettings};
 
 /// Change the settings of a topic
@@ -18,7 +18,7 @@ Examples:
   wakeful topics set mail --rate 10/s:20 --retry-max 5 --backoff exp:1s:10m
   wakeful topics set mail --jobs-max 100000 --order-retry skip
   wakeful topics set mail --reset")]
-pub(super) struct SetArgs {
+pub(super) struct TopicSetArgs {
     /// The topic
     #[arg(value_name = "TOPIC", value_parser = bytes())]
     topic: Blob,
@@ -66,7 +66,7 @@ enum WhileRetrying {
     Skip,
 }
 
-impl SetArgs {
+impl TopicSetArgs {
     pub(super) async fn run(
         self,
         jobs: &impl Operations,

@@ -7,7 +7,7 @@ use crate::cli::job::spec::{show_backoff, show_rate};
 use crate::cli::output::Output;
 use crate::cli::server_limits;
 use crate::config::QueueConfig;
-use crate::rpc::proto::Shown;
+use crate::rpc::proto::SerializeWire;
 use crate::{Backoff, Blob, Jobs, Operations, TopicInfo, TopicSettings};
 
 /// Print the settings, counts and rates of a topic
@@ -24,13 +24,13 @@ use crate::{Backoff, Blob, Jobs, Operations, TopicInfo, TopicSettings};
 Examples:
   wakeful topics show resize
   wakeful topics show resize --json | jq .settings")]
-pub(super) struct ShowArgs {
+pub(super) struct TopicShowArgs {
     /// The topic
     #[arg(value_name = "TOPIC", value_parser = bytes())]
     topic: Blob,
 }
 
-impl ShowArgs {
+impl TopicShowArgs {
     pub(super) async fn run(
         self,
         jobs: &impl Operations,

@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 
 use super::jobs;
 use super::load::{LEASE_TTL, key_of};
-use super::told::{Shown, Told, Writer};
+use super::told_answers::{ShownEvent, ToldAnswers, TortureWriter};
 use crate::{
     EventKind, KeyRange, Operations, Revision, SetRequest, WatchFrom, WatchItem, WatchRequest,
 };
@@ -14,7 +14,7 @@ use crate::{
 /// Checks `store` against `told`, and records its present state.
 ///
 /// Errors: a sentence that names the broken promise.
-pub(super) async fn check(store: &impl Operations, told: &mut Told) -> Result<(), String> {
+pub(super) async fn check(store: &impl Operations, told: &mut ToldAnswers) -> Result<(), String> {
     let status = store.status().await.map_err(failed("status"))?;
     if status.revision < told.revision {
         return Err(format!(
@@ -66,21 +66,21 @@ async fn check_made_between(
     Ok(())
 }
 
-async fn check_writers(store: &impl Operations, told: &mut Told) -> Result<(), String> {
+async fn check_writers(store: &impl Operations, told: &mut ToldAnswers) -> Result<(), String> {
     for (number, writer) in told.writers.iter_mut().enumerate() {
         let left = count(store, format!("left/{number}")).await?;
         let right = count(store, format!("right/{number}")).await?;
         if left != right {
             return Err(format!("D2: half a transaction of writer {number}: {left}, {right}"));
         }
-        let Writer { attempted, acknowledged } = *writer;
+        let TortureWriter { attempted, acknowledged } = *writer;
         if left < acknowledged || left > attempted {
             return Err(format!(
                 "D2: writer {number} was acknowledged {acknowledged} and sent {attempted}, \
                  found {left}"
             ));
         }
-        *writer = Writer { attempted: left, acknowledged: left };
+        *writer = TortureWriter { attempted: left, acknowledged: left };
     }
     Ok(())
 }
@@ -91,7 +91,7 @@ async fn count(store: &impl Operations, key: String) -> Result<u64, String> {
     kv.value.to_string().parse().map_err(|_| format!("D6: {key} holds {}", kv.value))
 }
 
-async fn check_leases(store: &impl Operations, told: &Told) -> Result<(), String> {
+async fn check_leases(store: &impl Operations, told: &ToldAnswers) -> Result<(), String> {
     for (id, attached) in &told.leases {
         let lease = store
             .lease_time_to_live(*id)
@@ -109,7 +109,7 @@ async fn check_leases(store: &impl Operations, told: &Told) -> Result<(), String
 }
 
 /// Checks that history has every event that a watcher was shown, and no other between them.
-async fn check_events(store: &impl Operations, told: &Told) -> Result<(), String> {
+async fn check_events(store: &impl Operations, told: &ToldAnswers) -> Result<(), String> {
     let Some(first) = told.shown.front() else { return Ok(()) };
     let from = WatchFrom::Revision(first.revision);
     let request = WatchRequest { from, ..WatchRequest::new(KeyRange::all()) };
@@ -121,7 +121,7 @@ async fn check_events(store: &impl Operations, told: &Told) -> Result<(), String
         let item = watch.next().await.ok_or("D3: a watch of the past ended")?;
         let WatchItem::Events { events, .. } = item.map_err(failed("watch"))? else { continue };
         for event in &events {
-            let found = Shown::of(event);
+            let found = ShownEvent::of(event);
             started |= found == *first;
             if !started {
                 continue;

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::jobs::{self, TOPICS};
 use super::kill::{connect, kill};
-use super::told::Told;
+use super::told_answers::ToldAnswers;
 use crate::{Client, JobId, JobInfo, JobRef, JobState, Jobs, ReservedJob};
 
 /// Maximum time for a server to notice; far below the visibility timeout, which would return the
@@ -32,7 +32,12 @@ const HANDED_MS_MAX: u64 = 120;
 
 /// Works over one connection after another, cuts each at a random instant, and checks through
 /// `witness` that the jobs come back. Returns when the server is unreachable.
-pub(super) async fn workers(addr: String, witness: Client, told: Arc<Mutex<Told>>, seed: u64) {
+pub(super) async fn workers(
+    addr: String,
+    witness: Client,
+    told: Arc<Mutex<ToldAnswers>>,
+    seed: u64,
+) {
     let mut random = StdRng::seed_from_u64(seed);
     loop {
         let jobs = random.random_range(1..=JOBS_MAX);
@@ -53,12 +58,12 @@ pub(super) async fn workers(addr: String, witness: Client, told: Arc<Mutex<Told>
 pub(super) async fn worker(
     addr: &str,
     witness: &Client,
-    told: &Arc<Mutex<Told>>,
+    told: &Arc<Mutex<ToldAnswers>>,
     jobs: usize,
     life: Duration,
     returns: bool,
 ) -> Result<(), String> {
-    let wire = Wire::to(addr).await.map_err(|error| format!("relay: {error}"))?;
+    let wire = CutConnection::to(addr).await.map_err(|error| format!("relay: {error}"))?;
     let client = connect(&wire.addr).await?;
     let mut hand = Vec::new();
     let work = jobs::work(client.clone(), told.clone(), jobs, &mut hand);
@@ -67,7 +72,7 @@ pub(super) async fn worker(
     wire.cut().await;
     drop(client);
     told.lock().jobs.cut += 1;
-    let held = hand.iter().map(Held::from).collect();
+    let held = hand.iter().map(CutWorkerJobs::from).collect();
     // With a settlement in flight on the old connection, the outcome would be unknown.
     if returns && idle {
         jobs::resume(&connect(addr).await?, told, &hand).await?;
@@ -79,7 +84,7 @@ pub(super) async fn worker(
 pub(super) async fn shell(
     mut shell: Child,
     witness: Client,
-    told: Arc<Mutex<Told>>,
+    told: Arc<Mutex<ToldAnswers>>,
     life: Duration,
 ) -> Result<(), String> {
     tokio::time::sleep(life).await;
@@ -88,24 +93,24 @@ pub(super) async fn shell(
     // Without an answer the server was already gone.
     let Ok(held) = held else { return Ok(()) };
     told.lock().jobs.cut += 1;
-    see(&witness, held.jobs.iter().map(Held::from).collect(), &told).await
+    see(&witness, held.jobs.iter().map(CutWorkerJobs::from).collect(), &told).await
 }
 
 /// The jobs that a worker held.
-struct Held {
+struct CutWorkerJobs {
     id: JobId,
     epoch: u32,
     losses: u32,
 }
 
-impl From<&ReservedJob> for Held {
+impl From<&ReservedJob> for CutWorkerJobs {
     fn from(job: &ReservedJob) -> Self {
         let ReservedJob { reservation, losses, .. } = job;
         Self { id: reservation.id, epoch: reservation.epoch, losses: *losses }
     }
 }
 
-impl From<&JobInfo> for Held {
+impl From<&JobInfo> for CutWorkerJobs {
     fn from(job: &JobInfo) -> Self {
         Self { id: job.id, epoch: job.epoch, losses: job.losses }
     }
@@ -115,9 +120,13 @@ impl From<&JobInfo> for Held {
 /// it was settled.
 ///
 /// Errors: the server cannot be reached. Records a broken promise in `told`.
-async fn see(witness: &Client, held: Vec<Held>, told: &Mutex<Told>) -> Result<(), String> {
+async fn see(
+    witness: &Client,
+    held: Vec<CutWorkerJobs>,
+    told: &Mutex<ToldAnswers>,
+) -> Result<(), String> {
     let cut = Instant::now();
-    for Held { id, epoch, losses } in held {
+    for CutWorkerJobs { id, epoch, losses } in held {
         let info = loop {
             let info = witness.get_job(JobRef::Id(id)).await.map_err(|error| error.to_string())?;
             if info.epoch > epoch || info.state != JobState::Reserved {
@@ -141,12 +150,12 @@ async fn see(witness: &Client, held: Vec<Held>, told: &Mutex<Told>) -> Result<()
 
 /// A connection that can be cut without a goodbye: both ends see it end in the middle of the data
 /// in flight.
-struct Wire {
+struct CutConnection {
     addr: String,
     relay: JoinHandle<()>,
 }
 
-impl Wire {
+impl CutConnection {
     /// Connects the first client at [`addr`](Self::addr), and no other, with a server at `addr`.
     async fn to(addr: &str) -> io::Result<Self> {
         let far = TcpStream::connect(addr).await?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::told::Told;
+use super::told_answers::ToldAnswers;
 use crate::{
     Blob, Client, Error, ErrorCode, JobId, JobInfo, JobRef, JobState, Jobs, Operations,
     PushOptions, Reservation, ReserveRequest, ReservedJob, Settlement, Verdict,
@@ -28,7 +28,7 @@ const WAIT: Duration = Duration::from_millis(50);
 #[derive(Debug, Default, Clone)]
 pub(super) struct ToldJobs {
     /// Acknowledged pushes that were not seen finished, and their content.
-    open: BTreeMap<JobId, Known>,
+    open: BTreeMap<JobId, JobKnowledge>,
     /// All acknowledged settlements.
     done: BTreeSet<JobId>,
     next: u64,
@@ -44,7 +44,7 @@ pub(super) struct ToldJobs {
 }
 
 #[derive(Debug, Clone)]
-struct Known {
+struct JobKnowledge {
     topic: &'static str,
     number: u64,
     /// The highest epoch that a worker was given.
@@ -88,7 +88,7 @@ impl ToldJobs {
 }
 
 /// Pushes one job after another, until one push fails.
-pub(super) async fn push(store: impl Operations, told: Arc<Mutex<Told>>) {
+pub(super) async fn push(store: impl Operations, told: Arc<Mutex<ToldAnswers>>) {
     loop {
         let Ok(topic) = push_one(&store, &told).await else { return };
         while told.lock().jobs.open() > OPEN_MAX {
@@ -104,7 +104,7 @@ pub(super) async fn push(store: impl Operations, told: Arc<Mutex<Told>>) {
 /// Pushes the next job, and returns its topic; the topics take turns.
 pub(super) async fn push_one(
     store: &impl Operations,
-    told: &Mutex<Told>,
+    told: &Mutex<ToldAnswers>,
 ) -> Result<&'static str, Error> {
     let number = {
         let jobs = &mut told.lock().jobs;
@@ -122,7 +122,7 @@ pub(super) async fn push_one(
     let pushed = store.push(topic, number.to_string(), options).await?;
     let jobs = &mut told.lock().jobs;
     jobs.pushed += 1;
-    jobs.open.insert(pushed.id, Known { topic, number, epoch: 0, done: false });
+    jobs.open.insert(pushed.id, JobKnowledge { topic, number, epoch: 0, done: false });
     Ok(topic)
 }
 
@@ -130,7 +130,7 @@ pub(super) async fn push_one(
 /// leaves the last ones unsettled. `hand` holds its jobs at any moment.
 pub(super) async fn work(
     store: impl Operations,
-    told: Arc<Mutex<Told>>,
+    told: Arc<Mutex<ToldAnswers>>,
     mut jobs: usize,
     hand: &mut Vec<ReservedJob>,
 ) {
@@ -169,7 +169,7 @@ pub(super) async fn work(
 /// Errors: the server cannot be reached. Records a broken promise in `told`.
 pub(super) async fn resume(
     client: &Client,
-    told: &Mutex<Told>,
+    told: &Mutex<ToldAnswers>,
     hand: &[ReservedJob],
 ) -> Result<(), String> {
     let reservations: Vec<Reservation> = hand.iter().map(|job| job.reservation).collect();
@@ -248,8 +248,8 @@ pub(super) async fn check(store: &impl Operations, told: &mut ToldJobs) -> Resul
 }
 
 /// Returns true if the job has finished correctly.
-fn check_job(known: &Known, info: &JobInfo) -> Result<bool, String> {
-    let Known { topic, number, epoch, done } = known;
+fn check_job(known: &JobKnowledge, info: &JobInfo) -> Result<bool, String> {
+    let JobKnowledge { topic, number, epoch, done } = known;
     let id = info.id;
     if info.epoch < *epoch {
         return Err(format!("J2: job {id} was handed out under epoch {epoch}, now: {info:?}"));
@@ -270,7 +270,10 @@ fn check_job(known: &Known, info: &JobInfo) -> Result<bool, String> {
 }
 
 /// Works until every job is finished, and checks them all.
-pub(super) async fn finish(store: &impl Operations, told: &Arc<Mutex<Told>>) -> Result<(), String> {
+pub(super) async fn finish(
+    store: &impl Operations,
+    told: &Arc<Mutex<ToldAnswers>>,
+) -> Result<(), String> {
     loop {
         let mut left = told.lock().jobs.clone();
         check(store, &mut left).await?;

@@ -11,12 +11,12 @@ use rand::{RngExt, SeedableRng};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use super::told::Told;
-use super::{Broken, LIMITS, Progress, Tally, WRITERS, check, cut, jobs, load};
+use super::told_answers::ToldAnswers;
+use super::{BrokenPromise, LIMITS, Tally, TortureProgress, WRITERS, check, cut, jobs, load};
 use crate::{Client, ClientConfig};
 
 /// Maximum time for a server to start, or for a call to be answered.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Maximum number of jobs that a worker reserves before it leaves with the last of them.
 const JOBS_MAX: usize = 40;
@@ -28,13 +28,13 @@ const LAST_CUTS: usize = 8;
 const LIFE_MS_MAX: u64 = 120;
 
 /// Kills servers on the data in `dir`, `rounds` times.
-pub(super) async fn rounds(dir: &Path, rounds: u64, seed: u64) -> Result<Tally, Broken> {
+pub(super) async fn rounds(dir: &Path, rounds: u64, seed: u64) -> Result<Tally, BrokenPromise> {
     let mut random = StdRng::seed_from_u64(seed);
-    let told = Arc::new(Mutex::new(Told::new(WRITERS)));
-    let mut progress = Progress::new("kills", rounds);
+    let told = Arc::new(Mutex::new(ToldAnswers::new(WRITERS)));
+    let mut progress = TortureProgress::new("kills", rounds);
     for round in 1..=rounds {
         progress.note(round, &told.lock());
-        let plan = Plan {
+        let plan = RoundPlan {
             life: Duration::from_millis(random.random_range(1..=LIFE_MS_MAX)),
             // Half of them end before the server does.
             shell_life: Duration::from_millis(random.random_range(1..=2 * LIFE_MS_MAX)),
@@ -42,25 +42,25 @@ pub(super) async fn rounds(dir: &Path, rounds: u64, seed: u64) -> Result<Tally, 
             cuts: random.random(),
         };
         if let Err(what) = round_of(dir, plan, &told).await {
-            return Err(Broken { round, what, told: told.lock().clone() });
+            return Err(BrokenPromise { round, what, told: told.lock().clone() });
         }
     }
     if rounds > 0 {
         // The state after the last round is checked too.
-        let server = Server::start(dir).await;
+        let server = ServerProcess::start(dir).await;
         let checked = match &server {
             Ok(server) => finish_at(server, &told).await,
             Err(error) => Err(error.clone()),
         };
         if let Err(what) = checked {
-            return Err(Broken { round: rounds, what, told: told.lock().clone() });
+            return Err(BrokenPromise { round: rounds, what, told: told.lock().clone() });
         }
     }
     Ok(Tally::of(&told.lock()))
 }
 
 /// The course of a round.
-struct Plan {
+struct RoundPlan {
     /// Life of the server.
     life: Duration,
     /// Life of the process of workers.
@@ -71,9 +71,13 @@ struct Plan {
     cuts: u64,
 }
 
-async fn round_of(dir: &Path, plan: Plan, told: &Arc<Mutex<Told>>) -> Result<(), String> {
-    let Plan { life, shell_life, jobs, cuts } = plan;
-    let mut server = Server::start(dir).await?;
+async fn round_of(
+    dir: &Path,
+    plan: RoundPlan,
+    told: &Arc<Mutex<ToldAnswers>>,
+) -> Result<(), String> {
+    let RoundPlan { life, shell_life, jobs, cuts } = plan;
+    let mut server = ServerProcess::start(dir).await?;
     check_at(&server, told).await?;
     let client = server.connect().await?;
     let mut tasks = Vec::new();
@@ -107,10 +111,10 @@ async fn round_of(dir: &Path, plan: Plan, told: &Arc<Mutex<Told>>) -> Result<(),
     }
     watching.close().await;
     for task in tasks.into_iter().chain([watch]) {
-        let ended = tokio::time::timeout(PATIENCE, task).await;
+        let ended = tokio::time::timeout(TIMEOUT, task).await;
         ended.map_err(|_| "a client did not notice the end of its server")?.ok();
     }
-    let ended = tokio::time::timeout(PATIENCE, shell).await;
+    let ended = tokio::time::timeout(TIMEOUT, shell).await;
     // The process does not fail because the server was gone.
     ended.map_err(|_| "a process of workers was not killed")?.map_err(|it| it.to_string())?.ok();
     client.close().await;
@@ -122,7 +126,7 @@ pub(super) async fn kill(process: &mut Child) -> Result<(), String> {
 }
 
 /// Checks the last server, lets it lose workers, and finishes all jobs.
-async fn finish_at(server: &Server, told: &Arc<Mutex<Told>>) -> Result<(), String> {
+async fn finish_at(server: &ServerProcess, told: &Arc<Mutex<ToldAnswers>>) -> Result<(), String> {
     check_at(server, told).await?;
     let client = server.connect().await?;
     for cut in 0..LAST_CUTS {
@@ -130,18 +134,18 @@ async fn finish_at(server: &Server, told: &Arc<Mutex<Told>>) -> Result<(), Strin
         for _ in jobs::TOPICS {
             jobs::push_one(&client, told).await.map_err(|error| format!("push: {error}"))?;
         }
-        cut::worker(&server.addr, &client, told, 1, PATIENCE, cut % 2 == 0).await?;
+        cut::worker(&server.addr, &client, told, 1, TIMEOUT, cut % 2 == 0).await?;
     }
-    let finished = tokio::time::timeout(PATIENCE, jobs::finish(&client, told)).await;
+    let finished = tokio::time::timeout(TIMEOUT, jobs::finish(&client, told)).await;
     finished.map_err(|_| "the last jobs took too long".to_owned())??;
     client.close().await;
     Ok(())
 }
 
-async fn check_at(server: &Server, told: &Arc<Mutex<Told>>) -> Result<(), String> {
+async fn check_at(server: &ServerProcess, told: &Arc<Mutex<ToldAnswers>>) -> Result<(), String> {
     let client = server.connect().await?;
     let mut found = told.lock().clone();
-    let checked = tokio::time::timeout(PATIENCE, check::check(&client, &mut found)).await;
+    let checked = tokio::time::timeout(TIMEOUT, check::check(&client, &mut found)).await;
     checked.map_err(|_| "the check of a restarted server took too long".to_owned())??;
     *told.lock() = found;
     client.close().await;
@@ -149,12 +153,12 @@ async fn check_at(server: &Server, told: &Arc<Mutex<Told>>) -> Result<(), String
 }
 
 /// A server process; killed when dropped.
-struct Server {
+struct ServerProcess {
     process: Child,
     addr: String,
 }
 
-impl Server {
+impl ServerProcess {
     async fn start(dir: &Path) -> Result<Self, String> {
         let binary = std::env::current_exe().map_err(|error| error.to_string())?;
         let mut command = Command::new(binary);
@@ -167,7 +171,7 @@ impl Server {
         let mut process = command.spawn().map_err(|error| format!("cannot start: {error}"))?;
         let stdout = process.stdout.take().ok_or("no standard output")?;
         let mut lines = BufReader::new(stdout).lines();
-        let line = tokio::time::timeout(PATIENCE, lines.next_line()).await;
+        let line = tokio::time::timeout(TIMEOUT, lines.next_line()).await;
         let line = line.map_err(|_| "the server does not start".to_owned())?;
         let line = line.ok().flatten().unwrap_or_default();
         let addr = line.strip_prefix("listening on ").ok_or("the server refuses to start")?;

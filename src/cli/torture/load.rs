@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use parking_lot::Mutex;
 
-use super::told::Told;
+use super::told_answers::ToldAnswers;
 use crate::{
     KeyRange, Operations, SetRequest, TxnOp, TxnRequest, WatchFrom, WatchItem, WatchRequest,
 };
@@ -18,7 +18,7 @@ pub(super) const LEASE_TTL: Duration = Duration::from_secs(3600);
 const LEASES_MAX: usize = 32;
 
 /// Increments two keys in one transaction after another, until one fails.
-pub(super) async fn write(store: impl Operations, told: Arc<Mutex<Told>>, number: usize) {
+pub(super) async fn write(store: impl Operations, told: Arc<Mutex<ToldAnswers>>, number: usize) {
     loop {
         let count = told.lock().attempt(number).to_string();
         let set = |side: &str| TxnOp::Set(SetRequest::new(format!("{side}/{number}"), &*count));
@@ -31,7 +31,7 @@ pub(super) async fn write(store: impl Operations, told: Arc<Mutex<Told>>, number
 }
 
 /// Watches everything from now on, until the watch ends.
-pub(super) async fn watch(store: impl Operations, told: Arc<Mutex<Told>>) {
+pub(super) async fn watch(store: impl Operations, told: Arc<Mutex<ToldAnswers>>) {
     let request = WatchRequest { from: WatchFrom::Now, ..WatchRequest::new(KeyRange::all()) };
     let Ok(mut watch) = store.watch(request).await else { return };
     while let Some(Ok(item)) = watch.next().await {
@@ -43,7 +43,7 @@ pub(super) async fn watch(store: impl Operations, told: Arc<Mutex<Told>>) {
 }
 
 /// Grants leases, each with a key of its name, and revokes the oldest, until a call fails.
-pub(super) async fn lease(store: impl Operations, told: Arc<Mutex<Told>>) {
+pub(super) async fn lease(store: impl Operations, told: Arc<Mutex<ToldAnswers>>) {
     loop {
         let Ok(granted) = store.lease_grant(LEASE_TTL).await else { return };
         told.lock().leases.insert(granted.id, false);

@@ -7,7 +7,7 @@ mod kill;
 mod load;
 mod power;
 mod simulate;
-mod told;
+mod told_answers;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use serde_json::json;
 use super::failure::{Exit, Failure};
 use super::output::{self, Output, notice};
 use crate::Config;
-use told::Told;
+use told_answers::ToldAnswers;
 
 /// Kill servers at random instants, and check that nothing acknowledged is lost
 ///
@@ -106,8 +106,8 @@ struct Tally {
 }
 
 impl Tally {
-    fn of(told: &Told) -> Self {
-        let Told { acknowledged, events, jobs, .. } = told;
+    fn of(told: &ToldAnswers) -> Self {
+        let ToldAnswers { acknowledged, events, jobs, .. } = told;
         Self {
             acknowledged: *acknowledged,
             events: *events,
@@ -120,10 +120,10 @@ impl Tally {
 }
 
 /// A broken promise, with the events that led to it.
-struct Broken {
+struct BrokenPromise {
     round: u64,
     what: String,
-    told: Told,
+    told: ToldAnswers,
 }
 
 impl TortureArgs {
@@ -148,7 +148,7 @@ impl TortureArgs {
                 out.flush_blocking()?;
                 Ok(Exit::Done)
             }
-            Err(Broken { round, what, told }) => {
+            Err(BrokenPromise { round, what, told }) => {
                 // Blocks as long as it takes: the history may be long, and signals end this
                 // process.
                 let _ = output::write_all(std::io::stderr(), told.to_string().as_bytes());
@@ -204,18 +204,18 @@ fn config() -> Result<Config, String> {
 }
 
 /// Prints the progress from time to time.
-struct Progress {
+struct TortureProgress {
     what: &'static str,
     rounds: u64,
     said: Instant,
 }
 
-impl Progress {
+impl TortureProgress {
     fn new(what: &'static str, rounds: u64) -> Self {
         Self { what, rounds, said: Instant::now() }
     }
 
-    fn note(&mut self, round: u64, told: &Told) {
+    fn note(&mut self, round: u64, told: &ToldAnswers) {
         if self.said.elapsed() >= Duration::from_secs(5) {
             self.said = Instant::now();
             let (what, rounds) = (self.what, self.rounds);

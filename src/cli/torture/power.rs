@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::told::Told;
-use super::{Broken, Progress, Tally, WRITERS, check, config, jobs, load};
+use super::told_answers::ToldAnswers;
+use super::{BrokenPromise, Tally, TortureProgress, WRITERS, check, config, jobs, load};
 use crate::Wakeful;
 use crate::journal::FaultyDisk;
 
@@ -27,23 +27,23 @@ const KILLED: f64 = 0.2;
 const ROUNDS_PER_DISK: u64 = 50;
 
 /// Cuts the power `rounds` times.
-pub(super) async fn cuts(rounds: u64, seed: u64) -> Result<Tally, Broken> {
+pub(super) async fn cuts(rounds: u64, seed: u64) -> Result<Tally, BrokenPromise> {
     let mut random = StdRng::seed_from_u64(seed);
     let mut disk = FaultyDisk::new();
-    let mut told = Told::new(WRITERS);
+    let mut told = ToldAnswers::new(WRITERS);
     let mut tally = Tally::default();
-    let mut progress = Progress::new("power cuts", rounds);
+    let mut progress = TortureProgress::new("power cuts", rounds);
     for round in 1..=rounds {
         progress.note(round, &told);
         if round % ROUNDS_PER_DISK == 0 {
             disk = FaultyDisk::new();
-            told = Told::new(WRITERS);
+            told = ToldAnswers::new(WRITERS);
         }
         let before = (told.acknowledged, told.events, told.jobs.pushed);
         let acknowledge = random.random_range(0..=ACKNOWLEDGED_MAX);
         match round_of(disk, &told, acknowledge, random.random()).await {
             Ok((after, left)) => (disk, told) = (after, left),
-            Err(what) => return Err(Broken { round, what, told }),
+            Err(what) => return Err(BrokenPromise { round, what, told }),
         }
         tally.acknowledged += told.acknowledged - before.0;
         tally.events += told.events - before.1;
@@ -56,10 +56,10 @@ pub(super) async fn cuts(rounds: u64, seed: u64) -> Result<Tally, Broken> {
 /// acknowledgements; returns the disk after the cut, and the answers given until then.
 async fn round_of(
     disk: FaultyDisk,
-    told: &Told,
+    told: &ToldAnswers,
     acknowledge: u64,
     seed: u64,
-) -> Result<(FaultyDisk, Told), String> {
+) -> Result<(FaultyDisk, ToldAnswers), String> {
     let mut config = config()?;
     // Workers that left keep their jobs: nobody waits for them.
     config.rpc.shutdown_grace = Duration::ZERO;

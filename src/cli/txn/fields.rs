@@ -1,4 +1,4 @@
-//! [`Fields`]: one object of the form, read member by member, so that a misspelt member is an error
+//! [`FormFields`]: one object of the form, read member by member, so that a misspelt member is an error
 //! with its place and the known members.
 
 use serde_json::{Map, Value};
@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::cli::json::from_base64;
 use crate::{Blob, KeyRange};
 
-pub(super) struct Fields {
+pub(super) struct FormFields {
     /// The place in the form, as in `success[0].set`.
     place: String,
     members: Map<String, Value>,
@@ -14,7 +14,7 @@ pub(super) struct Fields {
     known: Vec<String>,
 }
 
-impl Fields {
+impl FormFields {
     pub(super) fn new(place: impl Into<String>, value: Value) -> Result<Self, String> {
         let place = place.into();
         match value {

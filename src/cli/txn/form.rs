@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::fields::Fields;
+use super::fields::FormFields;
 use crate::{
     Compare, CompareOp, CompareTarget, DeleteRequest, GetRequest, RangeOrder, RangeRequest,
     SetRequest, TxnOp, TxnRequest, duration,
@@ -27,7 +27,7 @@ Compare, range and delete take `key`, or `prefix`, or `from` and `to`, or `"all"
 pub(super) fn parse(text: &[u8]) -> Result<TxnRequest, String> {
     let value: Value =
         serde_json::from_slice(text).map_err(|error| format!("not a JSON object: {error}"))?;
-    let mut form = Fields::new("transaction", value)?;
+    let mut form = FormFields::new("transaction", value)?;
     let request = TxnRequest {
         compares: each("compare", form.list("compare")?, compare)?,
         success: each("success", form.list("success")?, operation)?,
@@ -40,13 +40,13 @@ pub(super) fn parse(text: &[u8]) -> Result<TxnRequest, String> {
 fn each<T>(
     name: &str,
     items: Vec<Value>,
-    read: impl Fn(Fields) -> Result<T, String>,
+    read: impl Fn(FormFields) -> Result<T, String>,
 ) -> Result<Vec<T>, String> {
-    let read = |(at, item)| read(Fields::new(format!("{name}[{at}]"), item)?);
+    let read = |(at, item)| read(FormFields::new(format!("{name}[{at}]"), item)?);
     items.into_iter().enumerate().map(read).collect()
 }
 
-fn compare(mut fields: Fields) -> Result<Compare, String> {
+fn compare(mut fields: FormFields) -> Result<Compare, String> {
     let range = fields.range()?;
     let op = match fields.text("op")?.as_deref() {
         None | Some("=" | "==") => CompareOp::Equal,
@@ -70,7 +70,7 @@ fn compare(mut fields: Fields) -> Result<Compare, String> {
     Ok(Compare { range, op, target })
 }
 
-fn number(fields: &mut Fields) -> Result<u64, String> {
+fn number(fields: &mut FormFields) -> Result<u64, String> {
     match fields.number("value")? {
         Some(number) => Ok(number),
         None => fields.refuse("`value` is missing"),
@@ -78,12 +78,12 @@ fn number(fields: &mut Fields) -> Result<u64, String> {
 }
 
 /// Reads an object with one member, whose name is the operation.
-fn operation(mut fields: Fields) -> Result<TxnOp, String> {
+fn operation(mut fields: FormFields) -> Result<TxnOp, String> {
     const NAMES: [&str; 4] = ["set", "get", "range", "delete"];
     let mut given = Vec::new();
     for name in NAMES {
         if let Some(value) = fields.take(name) {
-            given.push((name, Fields::new(format!("{}.{name}", fields.place()), value)?));
+            given.push((name, FormFields::new(format!("{}.{name}", fields.place()), value)?));
         }
     }
     let (Some((name, inner)), true) = (given.pop(), given.is_empty()) else {
@@ -98,7 +98,7 @@ fn operation(mut fields: Fields) -> Result<TxnOp, String> {
     }
 }
 
-fn set(mut fields: Fields) -> Result<SetRequest, String> {
+fn set(mut fields: FormFields) -> Result<SetRequest, String> {
     let ttl = match fields.text("ttl")? {
         None => None,
         Some(text) => match duration::parse(&text) {
@@ -118,7 +118,7 @@ fn set(mut fields: Fields) -> Result<SetRequest, String> {
     Ok(request)
 }
 
-fn get(mut fields: Fields) -> Result<GetRequest, String> {
+fn get(mut fields: FormFields) -> Result<GetRequest, String> {
     let request = GetRequest {
         key: fields.bytes_required("key")?,
         revision: fields.number("revision")?.unwrap_or(0),
@@ -127,7 +127,7 @@ fn get(mut fields: Fields) -> Result<GetRequest, String> {
     Ok(request)
 }
 
-fn range(mut fields: Fields) -> Result<RangeRequest, String> {
+fn range(mut fields: FormFields) -> Result<RangeRequest, String> {
     let limit = fields.number("limit")?.unwrap_or(0);
     let request = RangeRequest {
         revision: fields.number("revision")?.unwrap_or(0),
@@ -144,7 +144,7 @@ fn range(mut fields: Fields) -> Result<RangeRequest, String> {
     Ok(request)
 }
 
-fn delete(mut fields: Fields) -> Result<DeleteRequest, String> {
+fn delete(mut fields: FormFields) -> Result<DeleteRequest, String> {
     let request = DeleteRequest {
         return_previous: fields.flag("previous")?.unwrap_or(false),
         range: fields.range()?,

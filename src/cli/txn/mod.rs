@@ -6,7 +6,7 @@ mod form;
 use std::path::PathBuf;
 
 use super::argument::bytes;
-use super::asks::{self, Asks};
+use super::durability_args::{self, DurabilityArgs};
 use super::failure::{Exit, Failure};
 use super::output::Output;
 use super::{input, set};
@@ -35,18 +35,18 @@ Examples:
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", form::FORM))]
 pub(crate) struct TxnArgs {
     /// The transaction as a JSON object (see --help) [default: standard input]
-    #[arg(value_name = "FILE", conflicts_with = "Steps")]
+    #[arg(value_name = "FILE", conflicts_with = "TxnFlags")]
     file: Option<PathBuf>,
     #[command(flatten)]
-    steps: Steps,
+    steps: TxnFlags,
     #[command(flatten)]
-    asks: Asks,
+    asks: DurabilityArgs,
 }
 
 /// The flags that replace the form.
 #[derive(Debug, Default, clap::Args)]
 #[group(multiple = true)]
-struct Steps {
+struct TxnFlags {
     /// If the key does not exist
     #[arg(long, value_name = "KEY", value_parser = bytes())]
     if_absent: Vec<Blob>,
@@ -88,7 +88,9 @@ impl TxnArgs {
             by_flags
         };
         let done = self.asks.call(store, KvRequest::Txn(request.clone()), out.json()).await?;
-        let Reply::Txn(reply) = &done.reply else { return Err(asks::unfit().into()) };
+        let Reply::Txn(reply) = &done.reply else {
+            return Err(durability_args::unexpected_reply().into());
+        };
         if out.json() {
             out.written(&done);
         } else {
@@ -108,7 +110,7 @@ async fn read_form(store: &impl Operations, file: Option<PathBuf>) -> Result<Txn
         .map_err(|refusal| Failure::usage(format!("{refusal}; `wakeful txn --help` has the form")))
 }
 
-impl Steps {
+impl TxnFlags {
     /// Returns the transaction; empty if no flag was given.
     fn request(&self) -> Result<TxnRequest, String> {
         let compare = |key: &Blob, op, target| Compare { range: KeyRange::key(key), op, target };

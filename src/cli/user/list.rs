@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::book_args::BookArgs;
+use super::user_store_args::UserStoreArgs;
 use crate::auth::User;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
-use crate::cli::table::{Kind, Table};
+use crate::cli::table::{ColumnKind, Table};
 
 /// List users in order of name
 ///
@@ -17,25 +17,25 @@ use crate::cli::table::{Kind, Table};
 Examples:
   wakeful user ls --auth users.toml
   wakeful user ls --auth users.toml --json | jq 'select(.tokens != []) | .user'")]
-pub(super) struct ListArgs {
+pub(super) struct UserListArgs {
     #[command(flatten)]
-    book: BookArgs,
+    store: UserStoreArgs,
 }
 
-impl ListArgs {
+impl UserListArgs {
     pub(super) fn run(self, out: &mut Output) -> Result<(), Failure> {
-        let book = self.book.read()?;
+        let store = self.store.read()?;
         if out.json() {
-            book.users().for_each(|(name, user)| out.object(&object(name, user)));
+            store.users().for_each(|(name, user)| out.object(&object(name, user)));
             return Ok(());
         }
         let columns = [
-            ("USER", Kind::Name),
-            ("PASSWORD", Kind::Word),
-            ("ROLES", Kind::Name),
-            ("TOKENS", Kind::Name),
+            ("USER", ColumnKind::Name),
+            ("PASSWORD", ColumnKind::Word),
+            ("ROLES", ColumnKind::Name),
+            ("TOKENS", ColumnKind::Name),
         ];
-        let rows = book.users().map(|(name, user)| row(name, user)).collect();
+        let rows = store.users().map(|(name, user)| row(name, user)).collect();
         Table::new(columns, out).print(rows, out);
         Ok(())
     }

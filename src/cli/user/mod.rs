@@ -1,14 +1,14 @@
 //! `wakeful user`: the users who may log in.
 
-pub(super) mod book_args;
 mod list;
+pub(super) mod user_store_args;
 
 use std::path::PathBuf;
 
 use serde::Serialize;
 use serde_json::json;
 
-use self::book_args::BookArgs;
+use self::user_store_args::UserStoreArgs;
 use super::failure::{Exit, Failure};
 use super::output::Output;
 use super::secret;
@@ -40,13 +40,13 @@ Examples:
   wakeful user ls")]
 pub(crate) struct UserArgs {
     #[command(subcommand)]
-    action: Action,
+    action: UserCommand,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Action {
+enum UserCommand {
     Add(AddArgs),
-    Del(DelArgs),
+    Del(UserDelArgs),
     Passwd(PasswdArgs),
     /// Grant roles to a user
     #[command(after_help = "\
@@ -59,7 +59,7 @@ Example:
   wakeful user revoke alice ops --auth users.toml")]
     Revoke(RolesArgs),
     Token(TokenArgs),
-    Ls(list::ListArgs),
+    Ls(list::UserListArgs),
 }
 
 /// Add a user
@@ -83,7 +83,7 @@ struct AddArgs {
     #[arg(long)]
     no_password: bool,
     #[command(flatten)]
-    book: BookArgs,
+    store: UserStoreArgs,
 }
 
 /// Remove a user and its tokens; its requests and connections end
@@ -91,12 +91,12 @@ struct AddArgs {
 #[command(after_help = "\
 Example:
   wakeful user del alice --auth users.toml")]
-struct DelArgs {
+struct UserDelArgs {
     /// The user
     #[arg(value_name = "NAME")]
     name: String,
     #[command(flatten)]
-    book: BookArgs,
+    store: UserStoreArgs,
 }
 
 /// Set the password of a user; connections that logged in with the old one end
@@ -114,7 +114,7 @@ struct PasswdArgs {
     #[arg(long)]
     none: bool,
     #[command(flatten)]
-    book: BookArgs,
+    store: UserStoreArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -126,7 +126,7 @@ struct RolesArgs {
     #[arg(value_name = "ROLE", required = true)]
     roles: Vec<String>,
     #[command(flatten)]
-    book: BookArgs,
+    store: UserStoreArgs,
 }
 
 /// Create or revoke a token of a user
@@ -152,34 +152,34 @@ struct TokenArgs {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
-    book: BookArgs,
+    store: UserStoreArgs,
 }
 
 impl UserArgs {
     pub(crate) fn run(self, out: &mut Output) -> Result<Exit, Failure> {
         match self.action {
-            Action::Add(args) => args.run(out)?,
-            Action::Del(args) => {
-                args.book.update(|book| book.remove_user(&args.name))?;
+            UserCommand::Add(args) => args.run(out)?,
+            UserCommand::Del(args) => {
+                args.store.update(|store| store.remove_user(&args.name))?;
                 told(out, "deleted", &args.name);
             }
-            Action::Passwd(args) => args.run(out)?,
-            Action::Grant(args) => {
-                args.book.update(|book| {
+            UserCommand::Passwd(args) => args.run(out)?,
+            UserCommand::Grant(args) => {
+                args.store.update(|store| {
                     args.roles
                         .iter()
-                        .try_for_each(|role| book.give_role(&args.name, role).map(drop))
+                        .try_for_each(|role| store.give_role(&args.name, role).map(drop))
                 })?;
                 told(out, "granted", &args.name);
             }
-            Action::Revoke(args) => {
-                args.book.update(|book| {
-                    args.roles.iter().try_for_each(|role| book.take_role(&args.name, role))
+            UserCommand::Revoke(args) => {
+                args.store.update(|store| {
+                    args.roles.iter().try_for_each(|role| store.take_role(&args.name, role))
                 })?;
                 told(out, "revoked", &args.name);
             }
-            Action::Token(args) => args.run(out)?,
-            Action::Ls(args) => args.run(out)?,
+            UserCommand::Token(args) => args.run(out)?,
+            UserCommand::Ls(args) => args.run(out)?,
         }
         out.flush_blocking()?;
         Ok(Exit::Done)
@@ -198,38 +198,38 @@ fn told(out: &mut Output, act: &str, name: &str) {
 impl AddArgs {
     fn run(&self, out: &mut Output) -> Result<(), Failure> {
         // Before the user types a password that would be refused.
-        self.book.check(|book| self.add(book, None))?;
-        let hash = if self.no_password { None } else { Some(new_hash(&self.name, &self.book)?) };
-        self.book.update(|book| self.add(book, hash.as_deref()))?;
+        self.store.check(|store| self.add(store, None))?;
+        let hash = if self.no_password { None } else { Some(new_hash(&self.name, &self.store)?) };
+        self.store.update(|store| self.add(store, hash.as_deref()))?;
         told(out, "added", &self.name);
         Ok(())
     }
 
-    fn add(&self, book: &mut crate::auth::Book, hash: Option<&str>) -> Result<(), String> {
-        book.add_user(&self.name, hash)?;
-        self.role.iter().try_for_each(|role| book.give_role(&self.name, role).map(drop))
+    fn add(&self, store: &mut crate::auth::UserStore, hash: Option<&str>) -> Result<(), String> {
+        store.add_user(&self.name, hash)?;
+        self.role.iter().try_for_each(|role| store.give_role(&self.name, role).map(drop))
     }
 }
 
 impl PasswdArgs {
     fn run(&self, out: &mut Output) -> Result<(), Failure> {
-        self.book.check(|book| book.user(&self.name).map(drop))?;
-        let hash = if self.none { None } else { Some(new_hash(&self.name, &self.book)?) };
-        self.book.update(|book| book.set_password(&self.name, hash.as_deref()))?;
+        self.store.check(|store| store.user(&self.name).map(drop))?;
+        let hash = if self.none { None } else { Some(new_hash(&self.name, &self.store)?) };
+        self.store.update(|store| store.set_password(&self.name, hash.as_deref()))?;
         told(out, "changed", &self.name);
         Ok(())
     }
 }
 
-fn new_hash(user: &str, book: &BookArgs) -> Result<String, Failure> {
-    let config = book.config()?;
+fn new_hash(user: &str, store: &UserStoreArgs) -> Result<String, Failure> {
+    let config = store.config()?;
     let password = secret::new_password(user)?;
     hash_password(&password, &config).map_err(|error| Failure::usage(error.message))
 }
 
 /// A new token in JSON.
 #[derive(Serialize)]
-struct Made<'a> {
+struct CreatedToken<'a> {
     id: String,
     /// `None` if the token is in a file.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -241,14 +241,14 @@ struct Made<'a> {
 impl TokenArgs {
     fn run(&self, out: &mut Output) -> Result<(), Failure> {
         if let Some(id) = &self.revoke {
-            self.book.update(|book| book.remove_token(&self.name, id))?;
+            self.store.update(|store| store.remove_token(&self.name, id))?;
             told(out, "revoked", id);
             return Ok(());
         }
         let token = NewToken::draw();
         // First, so that no token is made that nobody receives.
         let file = self.out.as_deref().map(secret::create).transpose()?;
-        let added = self.book.update(|book| book.add_token(&self.name, &self.label, &token));
+        let added = self.store.update(|store| store.add_token(&self.name, &self.label, &token));
         if let (Err(_), Some(path)) = (&added, &self.out) {
             // The file is empty, and was created by this command.
             let _ = std::fs::remove_file(path);
@@ -260,7 +260,7 @@ impl TokenArgs {
         }
         if out.json() {
             let secret = (!written).then(|| token.secret());
-            out.object(&Made {
+            out.object(&CreatedToken {
                 id: token.id(),
                 token: secret,
                 user: &self.name,

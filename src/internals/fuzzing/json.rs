@@ -5,8 +5,10 @@ use std::time::Instant;
 use crate::config::Config;
 use crate::rpc::codec::{decode, encode_frame};
 use crate::rpc::frame::{HEADER_BYTES, Kind};
-use crate::rpc::json::{Ask, Bounds, Limits, Split, Splitter, What, refuse, understand};
-use crate::rpc::proto::{Call, WireCall};
+use crate::rpc::json::{
+    JsonCall, JsonRequest, RequestLimits, Split, Splitter, ValueLimits, refuse, understand,
+};
+use crate::rpc::proto::{RpcCall, WireCall};
 
 /// Reads `data` as the JSON of a connection; the first byte determines the pieces in which the rest
 /// arrives. Everything that is understood must be the same if it arrives in one piece, must have been
@@ -15,7 +17,7 @@ pub fn json_requests(data: &[u8]) {
     let Some((size, data)) = data.split_first() else { return };
     let values = split(data, usize::from(*size).max(1));
     assert_eq!(values, split(data, data.len().max(1)), "it depends on the pieces");
-    let limits = Limits::of(&Config::new().rpc);
+    let limits = RequestLimits::of(&Config::new().rpc);
     for value in &values {
         match understand(value, Instant::now(), limits) {
             Ok(ask) => check(value, &ask),
@@ -27,7 +29,8 @@ pub fn json_requests(data: &[u8]) {
 
 fn split(data: &[u8], size: usize) -> Vec<Vec<u8>> {
     let config = Config::new().rpc;
-    let bounds = Bounds { bytes_max: config.frame_bytes_max, depth_max: config.json_depth_max };
+    let bounds =
+        ValueLimits { bytes_max: config.frame_bytes_max, depth_max: config.json_depth_max };
     let (mut splitter, mut held, mut values) = (Splitter::default(), Vec::new(), Vec::new());
     for piece in data.chunks(size) {
         held.extend_from_slice(piece);
@@ -48,7 +51,7 @@ fn split(data: &[u8], size: usize) -> Vec<Vec<u8>> {
     values
 }
 
-fn check(value: &[u8], ask: &Ask) {
+fn check(value: &[u8], ask: &JsonRequest) {
     let parsed = serde_json::from_slice::<serde::de::IgnoredAny>(value);
     assert!(parsed.is_ok(), "it is no JSON, but was understood");
     let mut reply = Vec::new();
@@ -60,13 +63,13 @@ fn check(value: &[u8], ask: &Ask) {
         // Numbers and escapes that are valid JSON, but cannot be a value.
         (_, id) => assert!(id.is_err(), "the reply is no JSON"),
     }
-    if let What::Call { call: Ok(call), .. } = &ask.what {
+    if let JsonCall::Call { call: Ok(call), .. } = &ask.what {
         check_call(call);
     }
 }
 
 /// Checks that a call can be encoded for the native wire and decoded to the same call.
-fn check_call(call: &Call) {
+fn check_call(call: &RpcCall) {
     let mut frame = Vec::new();
     let wire = WireCall::from(call);
     assert!(encode_frame(&mut frame, Kind::Request, 1, 0, &wire, usize::MAX).is_ok());
@@ -100,11 +103,11 @@ pub(super) mod tests {
 
     #[test]
     fn g6_the_requests_of_the_document_are_understood() {
-        let (mut calls, limits) = (0, Limits::of(&Config::new().rpc));
+        let (mut calls, limits) = (0, RequestLimits::of(&Config::new().rpc));
         for request in requests() {
             json_requests(&[&[1][..], &request].concat());
             let ask = understand(&request, Instant::now(), limits).unwrap();
-            calls += usize::from(matches!(ask.what, What::Call { call: Ok(_), .. }));
+            calls += usize::from(matches!(ask.what, JsonCall::Call { call: Ok(_), .. }));
         }
         assert!(calls > 10);
     }

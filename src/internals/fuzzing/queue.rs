@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::fair::ClientId;
-use crate::journal::Batch;
+use crate::journal::RecordBatch;
 use crate::model::{
     Blob, JobRef, JobRequest, JobState, PushOptions, PushRequest, Reservation, ReserveRequest,
     Settlement, TopicSettings, Verdict,
 };
-use crate::queue::{self, Answer, Effect, Now, Outcomes};
+use crate::queue::{self, Effect, Now, Outcomes, QueueAnswer};
 
 /// Reads `data` as records of the queue and of outcomes, framed as for [`store_records`]. The records
 /// before the first refused one make a queue, which must then answer all requests; its descriptions and
 /// its snapshot must be readable.
 pub fn queue_records(data: &[u8]) {
-    let mut rooms = Jobs::new();
+    let mut rooms = FuzzedQueue::new();
     let mut rest = data;
     while let Some((length, more)) = rest.split_first_chunk::<2>() {
         let length = usize::from(u16::from_le_bytes(*length)).min(more.len());
@@ -30,23 +30,23 @@ pub fn queue_records(data: &[u8]) {
 }
 
 /// A queue and its outcomes.
-struct Jobs {
-    queue: queue::State,
+struct FuzzedQueue {
+    queue: queue::QueueState,
     outcomes: Outcomes,
     now: Now,
 }
 
-impl Jobs {
+impl FuzzedQueue {
     fn new() -> Self {
         let config = Config::new().queue;
-        let (queue, outcomes) = (queue::State::new(config.clone(), 1), Outcomes::new(config));
+        let (queue, outcomes) = (queue::QueueState::new(config.clone(), 1), Outcomes::new(config));
         Self { queue, outcomes, now: Now { steady: 1, utc: 0 } }
     }
 
     fn replay(&mut self, record: &[u8]) -> Result<(), String> {
-        match queue::State::owns(record) {
+        match queue::QueueState::owns(record) {
             true => self.queue.replay(record),
-            false => self.outcomes.replay(record, |of, state| self.queue.heard(of, state)),
+            false => self.outcomes.replay(record, |of, state| self.queue.acknowledge(of, state)),
         }
     }
 
@@ -98,8 +98,8 @@ impl Jobs {
             JobRequest::DeleteTopic { topic, force: true },
         ];
         for request in requests {
-            if let Answer::Ask(sought) = self.queue.request(self.now, 1, request) {
-                let _ = self.outcomes.seek(
+            if let QueueAnswer::Ask(sought) = self.queue.request(self.now, 1, request) {
+                let _ = self.outcomes.query(
                     self.now,
                     ClientId::Process,
                     sought,
@@ -139,7 +139,7 @@ impl Jobs {
                     self.outcomes.record(self.now, info);
                     self.queue.notes_recorded(1);
                 }
-                Effect::Cleared(info) => self.outcomes.tell_cleared(&info),
+                Effect::Cleared(info) => self.outcomes.answer_cleared(&info),
                 _ => {}
             }
         }
@@ -163,11 +163,11 @@ impl Jobs {
     }
 
     fn snapshot(&mut self) -> Vec<Vec<u8>> {
-        let mut batch = Batch::new();
+        let mut batch = RecordBatch::new();
         self.queue.begin_snapshot();
         self.outcomes.begin_snapshot();
-        while self.queue.tell_snapshot(10_000, &mut batch) {}
-        while self.outcomes.tell_snapshot(10_000, &mut batch) {}
+        while self.queue.write_snapshot(10_000, &mut batch) {}
+        while self.outcomes.write_snapshot(10_000, &mut batch) {}
         self.queue.end_snapshot();
         self.outcomes.end_snapshot();
         batch.payloads()

@@ -5,12 +5,12 @@ use crate::fair::ClientId;
 use crate::model::{
     DeleteRequest, GetRequest, KeyRange, KvRequest, RangeOrder, RangeRequest, SetRequest,
 };
-use crate::store::{Once, State};
+use crate::store::{IdempotentWrite, StoreState};
 
 /// Reads `data` as records of the store, each with its length in 2 bytes, little-endian. The records
 /// before the first refused one make a store, which must then answer all requests.
 pub fn store_records(data: &[u8]) {
-    let mut state = State::new(Config::new().store);
+    let mut state = StoreState::new(Config::new().store);
     state.begin_replay();
     let mut rest = data;
     while let Some((length, more)) = rest.split_first_chunk::<2>() {
@@ -28,7 +28,7 @@ pub fn store_records(data: &[u8]) {
 
 /// Checks that a store answers, whatever records made it, and that its changes can be recorded and
 /// replayed.
-fn use_store(state: &mut State) {
+fn use_store(state: &mut StoreState) {
     state.set_journaled(true);
     let now = state.time();
     let _ = state.check_leases();
@@ -59,7 +59,8 @@ fn use_store(state: &mut State) {
         user => ClientId::User(user),
     };
     for (at, request) in requests.into_iter().enumerate() {
-        let once = request.is_write().then_some(Once { key: at as u128, client: of(at) });
+        let once =
+            request.is_write().then_some(IdempotentWrite { key: at as u128, client: of(at) });
         let _ = state.apply(now, once, request);
         take_record(state, now);
     }
@@ -69,10 +70,10 @@ fn use_store(state: &mut State) {
 }
 
 /// Checks that the record can be read.
-fn take_record(state: &mut State, now: u64) {
+fn take_record(state: &mut StoreState, now: u64) {
     let mut record = Vec::new();
     if state.take_record(now, &mut record) {
-        let refusal = State::new(Config::new().store).replay(&record).err();
+        let refusal = StoreState::new(Config::new().store).replay(&record).err();
         // The record follows others, so its revision is practically never the next one.
         let is_read = refusal.is_none_or(|refusal| refusal.starts_with("a record of revision"));
         assert!(is_read, "a record that was written cannot be read");

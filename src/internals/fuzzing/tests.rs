@@ -11,11 +11,11 @@ use super::segments::{DIR, check_journal, lay_out, read_journal, segments, small
 use super::*;
 use crate::config::Config;
 use crate::fair::ClientId;
-use crate::journal::{self, Batch, Disk, FaultyDisk};
+use crate::journal::{self, Disk, FaultyDisk, RecordBatch};
 use crate::model::{DeleteRequest, KeyRange, KvRequest, SetRequest};
 use crate::queue::tests as jobs;
 use crate::store::tests::{cases, changes, first_record_of, strategy};
-use crate::store::{Once, State};
+use crate::store::{IdempotentWrite, StoreState};
 
 /// A mutation of bytes.
 #[derive(Debug, Clone)]
@@ -65,12 +65,12 @@ pub(super) fn mutate(bytes: &mut Vec<u8>, mutation: &Mutation) {
 
 /// Returns the records of a store that executed these requests.
 fn records_of(requests: Vec<(Option<u128>, KvRequest)>) -> Vec<Vec<u8>> {
-    let mut state = State::new(Config::new().store);
+    let mut state = StoreState::new(Config::new().store);
     state.set_journaled(true);
     let mut records = Vec::new();
     for (now, (idempotency, request)) in requests.into_iter().enumerate() {
         let key = idempotency.filter(|_| request.is_write());
-        let once = key.map(|key| Once { key, client: ClientId::User((key % 2) as u64) });
+        let once = key.map(|key| IdempotentWrite { key, client: ClientId::User((key % 2) as u64) });
         let _ = state.apply(now as u64, once, request);
         let mut record = Vec::new();
         if state.take_record(now as u64, &mut record) {
@@ -99,7 +99,7 @@ fn journal_of(records: &[Vec<u8>], in_commit: usize) -> Vec<u8> {
     let opened = journal::open(Arc::new(disk.clone()), Path::new(DIR), &config, 1, report, replay);
     let mut journal = opened.unwrap().journal;
     for commit in records.chunks(in_commit) {
-        let mut batch = Batch::new();
+        let mut batch = RecordBatch::new();
         for record in commit {
             batch.push_if(|out| {
                 out.extend_from_slice(record);
@@ -121,7 +121,7 @@ fn snapshot_of(records: &[Vec<u8>]) -> Vec<u8> {
     let opened = journal::open(Arc::new(disk.clone()), Path::new(DIR), &config, 1, report, replay);
     let mut journal = opened.unwrap().journal;
     journal.begin_snapshot();
-    let mut batch = Batch::new();
+    let mut batch = RecordBatch::new();
     for record in records {
         batch.push_if(|out| {
             out.extend_from_slice(record);

@@ -4,9 +4,9 @@ use crate::config::Config;
 use crate::rpc::codec::{decode, encode_frame};
 use crate::rpc::frame::{HEADER_BYTES, Kind, PREFACE};
 use crate::rpc::proto::{
-    Call, WireCall, WireCredit, WireError, WireHello, WirePush, WireReply, WireWelcome,
+    RpcCall, WireCall, WireCredit, WireError, WireHello, WirePush, WireReply, WireWelcome,
 };
-use crate::rpc::server::understood;
+use crate::rpc::server::decoded;
 
 /// Reads `data` as the input from a peer: the first byte determines whether a preface and a hello are
 /// prepended (1), and whether turns are short (2); the second, in how many places the rest is cut, each
@@ -39,9 +39,9 @@ pub fn frames(data: &[u8]) {
         [from, to] => bytes.get(*from..*to).unwrap_or_default(),
         _ => &[],
     });
-    let in_pieces = understood(pieces, &config);
-    assert_eq!(in_pieces, understood([&bytes[..]], &config), "whole");
-    assert_eq!(in_pieces, understood(bytes.chunks(1), &config), "byte by byte");
+    let in_pieces = decoded(pieces, &config);
+    assert_eq!(in_pieces, decoded([&bytes[..]], &config), "whole");
+    assert_eq!(in_pieces, decoded(bytes.chunks(1), &config), "byte by byte");
 }
 
 /// Reads `data` as the body of a frame whose kind is the first byte. The decoded value must be encoded
@@ -68,9 +68,9 @@ fn same<'a, T: serde::Serialize + serde::Deserialize<'a>>(body: &'a [u8]) {
 fn call(body: &[u8]) {
     same::<WireCall<'_>>(body);
     let Ok(wire) = decode::<WireCall<'_>>(body) else { return };
-    let call = Call::from(wire);
+    let call = RpcCall::from(wire);
     let again = encode(&WireCall::from(&call));
-    let decoded = decode::<WireCall<'_>>(&again).map(Call::from);
+    let decoded = decode::<WireCall<'_>>(&again).map(RpcCall::from);
     assert_eq!(decoded.map(|it| format!("{it:?}")), Ok(format!("{call:?}")), "another request");
 }
 

@@ -7,20 +7,20 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::faulty_state::{Change, Content, Faults, SECTOR, State};
+use super::faulty_state::{Content, DirChange, DiskFaults, DiskState, SECTOR};
 use super::{Disk, DiskFile, DiskLock};
 
 /// A simulated disk; clones are the same disk.
 #[derive(Clone, Default)]
 pub(crate) struct FaultyDisk {
-    inner: Arc<Inner>,
+    inner: Arc<FaultyDiskState>,
     /// The lock of a directory, if this is the holder's handle.
     _held: Option<Arc<Locked>>,
 }
 
 #[derive(Default)]
-struct Inner {
-    state: Mutex<State>,
+struct FaultyDiskState {
+    state: Mutex<DiskState>,
     released: Condvar,
 }
 
@@ -30,8 +30,8 @@ impl FaultyDisk {
         Self::default()
     }
 
-    fn of(state: State) -> Self {
-        let inner = Inner { state: Mutex::new(state), released: Condvar::new() };
+    fn of(state: DiskState) -> Self {
+        let inner = FaultyDiskState { state: Mutex::new(state), released: Condvar::new() };
         Self { inner: Arc::new(inner), _held: None }
     }
 
@@ -97,8 +97,8 @@ impl FaultyDisk {
     }
 
     /// Counts a change; returns an error if the process has ended before it.
-    fn changing(state: &mut State) -> io::Result<()> {
-        match Faults::strikes(&mut state.faults.changes_left) {
+    fn changing(state: &mut DiskState) -> io::Result<()> {
+        match DiskFaults::strikes(&mut state.faults.changes_left) {
             true => Err(FaultyFile::fault("the process has ended")),
             false => Ok(()),
         }
@@ -185,7 +185,7 @@ impl Disk for FaultyDisk {
             return Err(io::ErrorKind::NotFound.into());
         }
         Self::changing(&mut state)?;
-        state.change(Change::Remove(path.to_owned()));
+        state.change(DirChange::Remove(path.to_owned()));
         Ok(())
     }
 
@@ -195,7 +195,7 @@ impl Disk for FaultyDisk {
             return Err(io::ErrorKind::NotFound.into());
         }
         Self::changing(&mut state)?;
-        state.change(Change::Rename(from.to_owned(), to.to_owned()));
+        state.change(DirChange::Rename(from.to_owned(), to.to_owned()));
         Ok(())
     }
 
@@ -271,7 +271,7 @@ impl DiskFile for FaultyFile {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
         let mut state = self.disk.inner.state.lock();
         FaultyDisk::changing(&mut state)?;
-        if Faults::strikes(&mut state.faults.writes_left) {
+        if DiskFaults::strikes(&mut state.faults.writes_left) {
             return Err(Self::fault("a write"));
         }
         let mut len = bytes.len();
@@ -306,7 +306,7 @@ impl DiskFile for FaultyFile {
             state.faults.syncs_held -= 1;
         }
         FaultyDisk::changing(&mut state)?;
-        let strikes = Faults::strikes(&mut state.faults.syncs_left);
+        let strikes = DiskFaults::strikes(&mut state.faults.syncs_left);
         let content = state.files.get_mut(&self.file).ok_or(io::ErrorKind::NotFound)?;
         if strikes {
             content.fail_sync();

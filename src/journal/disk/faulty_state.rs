@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 pub(super) const SECTOR: usize = 512;
 
 /// A deterministic source of choices (splitmix64).
-pub(super) struct Choices(pub(super) u64);
+pub(super) struct FaultRng(pub(super) u64);
 
-impl Choices {
+impl FaultRng {
     pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -76,7 +76,7 @@ impl Content {
 
     /// Returns what a power failure leaves: each sector, independently, as at the last sync or at any
     /// time since.
-    fn after_cut(&self, choices: &mut Choices) -> Self {
+    fn after_cut(&self, choices: &mut FaultRng) -> Self {
         let mut left = self.durable.clone();
         if left.len() != self.live.len() && choices.below(2) == 0 {
             left.resize(self.live.len(), 0);
@@ -98,13 +98,13 @@ impl Content {
 
 /// A change of a directory.
 #[derive(Clone)]
-pub(super) enum Change {
+pub(super) enum DirChange {
     Add(PathBuf, u64),
     Remove(PathBuf),
     Rename(PathBuf, PathBuf),
 }
 
-impl Change {
+impl DirChange {
     fn within(&self, dir: &Path) -> bool {
         let (Self::Add(path, _) | Self::Remove(path) | Self::Rename(path, _)) = self;
         path.parent() == Some(dir)
@@ -129,19 +129,19 @@ impl Change {
 
 /// The whole content of the disk.
 #[derive(Clone, Default)]
-pub(super) struct State {
+pub(super) struct DiskState {
     pub(super) files: BTreeMap<u64, Content>,
     pub(super) names: BTreeMap<PathBuf, u64>,
     durable_names: BTreeMap<PathBuf, u64>,
-    changes: Vec<Change>,
+    changes: Vec<DirChange>,
     made: u64,
     pub(super) locked: BTreeSet<PathBuf>,
-    pub(super) faults: Faults,
+    pub(super) faults: DiskFaults,
 }
 
 /// The configured faults.
 #[derive(Clone, Default)]
-pub(super) struct Faults {
+pub(super) struct DiskFaults {
     pub(super) short_writes: bool,
     pub(super) writes_left: Option<u64>,
     pub(super) syncs_left: Option<u64>,
@@ -154,7 +154,7 @@ pub(super) struct Faults {
     pub(super) syncs_held: u64,
 }
 
-impl Faults {
+impl DiskFaults {
     /// Counts down; returns true when the fault occurs.
     pub(super) fn strikes(left: &mut Option<u64>) -> bool {
         match left {
@@ -168,8 +168,8 @@ impl Faults {
     }
 }
 
-impl State {
-    pub(super) fn change(&mut self, change: Change) {
+impl DiskState {
+    pub(super) fn change(&mut self, change: DirChange) {
         change.apply(&mut self.names);
         self.changes.push(change);
     }
@@ -177,7 +177,7 @@ impl State {
     pub(super) fn add(&mut self, path: &Path, content: Content) -> u64 {
         self.made += 1;
         self.files.insert(self.made, content);
-        self.change(Change::Add(path.to_owned(), self.made));
+        self.change(DirChange::Add(path.to_owned(), self.made));
         self.made
     }
 
@@ -202,7 +202,7 @@ impl State {
 
     /// Returns what a power failure leaves.
     pub(super) fn after_cut(&self, seed: u64) -> Self {
-        let mut choices = Choices(seed);
+        let mut choices = FaultRng(seed);
         let mut names = self.durable_names.clone();
         for change in &self.changes {
             if choices.below(2) == 0 {
@@ -224,7 +224,7 @@ impl State {
     pub(super) fn after_kill(&self) -> Self {
         let mut left = self.clone();
         left.locked.clear();
-        left.faults = Faults::default();
+        left.faults = DiskFaults::default();
         left
     }
 }

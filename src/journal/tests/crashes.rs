@@ -4,12 +4,12 @@ use super::*;
 
 /// Opens, appends and takes snapshots until the disk ends after this many `changes`; returns what was
 /// synced then and what was handed over. `None`: everything was done before.
-fn live(disk: &FaultyDisk, config: &JournalConfig, changes: u64) -> Option<(Seq, Seq)> {
+fn live(disk: &FaultyDisk, config: &JournalConfig, changes: u64) -> Option<(RecordSeq, RecordSeq)> {
     disk.end_after(Some(changes));
     let Ok(mut open) = open_on(disk, config) else { return Some((0, 0)) };
     let mut last = open.records.len() as u64;
     let reports = open.reports.clone();
-    let ended = |seq: Seq| {
+    let ended = |seq: RecordSeq| {
         // Ends without failing, too, when a segment cannot be created.
         until("synced, or ended", || reports.synced() == seq || disk.has_ended());
         reports.synced() < seq
@@ -36,7 +36,13 @@ fn live(disk: &FaultyDisk, config: &JournalConfig, changes: u64) -> Option<(Seq,
     (closed.is_err() || disk.has_ended()).then_some((last, last))
 }
 
-fn check(disk: &FaultyDisk, config: &JournalConfig, safe: Seq, last: Seq, what: &str) -> Seq {
+fn check(
+    disk: &FaultyDisk,
+    config: &JournalConfig,
+    safe: RecordSeq,
+    last: RecordSeq,
+    what: &str,
+) -> RecordSeq {
     let open = open_on(disk, config).unwrap_or_else(|error| panic!("{what}: {error}"));
     let have = open.records.len() as u64;
     assert!((safe..=last).contains(&have), "{what}: {have} of {safe}..={last}");

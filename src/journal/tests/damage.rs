@@ -3,7 +3,7 @@
 use super::*;
 
 /// Returns a cleanly closed journal of a few small segments, and its number of records.
-fn closed() -> (FaultyDisk, JournalConfig, Seq) {
+fn closed() -> (FaultyDisk, JournalConfig, RecordSeq) {
     let disk = FaultyDisk::new();
     let config = config(Durability::Fsync, 4096);
     let mut open = open_on(&disk, &config).unwrap();
@@ -212,7 +212,7 @@ fn d6_no_flipped_bit_makes_the_last_commit_look_torn() {
             let disk = FaultyDisk::new();
             let config = config(Durability::Fsync, 8192);
             let mut open = open_on(&disk, &config).unwrap();
-            let mut batch = Batch::new();
+            let mut batch = RecordBatch::new();
             for _ in 0..before {
                 batch.push_if(|_| true);
             }
@@ -252,7 +252,7 @@ fn d6_a_sector_that_was_never_written_is_a_tear_whatever_is_in_its_commit() {
         let disk = FaultyDisk::new();
         let config = config(Durability::Interval, 8192);
         let mut open = open_on(&disk, &config).unwrap();
-        let mut batch = Batch::new();
+        let mut batch = RecordBatch::new();
         batch.push_if(|out| {
             out.extend_from_slice(&payload);
             true

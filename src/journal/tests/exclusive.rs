@@ -4,7 +4,7 @@ use super::*;
 use crate::journal::disk::RealDisk;
 use crate::journal::exclusive::{LOCK, MARKER};
 
-const LAST: Seq = 20;
+const LAST: RecordSeq = 20;
 
 fn in_dir(name: &str) -> PathBuf {
     Path::new(DIR).join(name)

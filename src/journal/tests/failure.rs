@@ -29,7 +29,7 @@ fn after_a_failed_write_or_sync_nothing_is_reported() {
             assert_eq!(open.journal.pending_bytes(), 0);
             let error = open.journal.close().unwrap_err();
             assert!(matches!(error, JournalError::Io { .. }), "{error}");
-            assert_eq!(open.reports.all().last(), Some(&Progress::Failed(error)));
+            assert_eq!(open.reports.all().last(), Some(&JournalProgress::Failed(error)));
             assert_eq!((open.reports.failures(), open.reports.synced()), (1, 3));
             let again = open_on(&disk, &config(durability, 1 << 16)).unwrap();
             assert!(again.records.len() >= 3 && again.records.len() <= 6);
@@ -49,7 +49,7 @@ fn short_writes_are_continued() {
 }
 
 fn told_of_no_room(open: &Open) -> bool {
-    open.reports.all().iter().any(|it| matches!(it, Progress::Space(Some(_))))
+    open.reports.all().iter().any(|it| matches!(it, JournalProgress::Space(Some(_))))
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn no_room_for_a_successor_is_told_and_so_is_room_again() {
     disk.limit_space(None);
     until("room again", || {
         open.journal.sync();
-        open.reports.all().contains(&Progress::Space(None))
+        open.reports.all().contains(&JournalProgress::Space(None))
     });
     until("all synced", || open.reports.synced() == last);
     open.journal.close().unwrap();
@@ -115,7 +115,7 @@ fn a_full_disk_can_be_opened_and_closed_and_loses_nothing_synced() {
 fn a_record_that_fits_no_segment_fails() {
     let disk = FaultyDisk::new();
     let mut open = open_on(&disk, &config(Durability::Fsync, 4096)).unwrap();
-    let mut batch = Batch::new();
+    let mut batch = RecordBatch::new();
     batch.push_if(|to| {
         to.resize(to.len() + 4096, 1);
         true
@@ -152,7 +152,7 @@ fn d8_what_is_seen_after_a_failed_sync_and_a_restart_is_durable_or_not_shown() {
                 open.journal.close().unwrap_err();
                 let again = disk.kill();
                 let mut open = open_on(&again, &config).unwrap();
-                let shown = open.records.len() as Seq;
+                let shown = open.records.len() as RecordSeq;
                 assert!(shown >= 3);
                 seen = seen.max(shown);
                 for seed in 0..6 {

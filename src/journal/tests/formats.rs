@@ -6,7 +6,7 @@ use crate::journal::format::{SEGMENT_HEAD, SegmentHead, VERSION};
 /// The number of records after the snapshot in the journal of version 1, and the number of the last
 /// one.
 const BEHIND: usize = 7;
-const LAST: Seq = 20;
+const LAST: RecordSeq = 20;
 
 /// Returns a disk with a journal that version 1 wrote, whose process was killed.
 fn version_1() -> FaultyDisk {
@@ -32,7 +32,7 @@ fn open_old(
 ) -> Result<(Records, Box<dyn Journal>), JournalError> {
     let mut records = Vec::new();
     let mut replay = |seq, payload: &[u8]| {
-        if seq > LAST - BEHIND as Seq {
+        if seq > LAST - BEHIND as RecordSeq {
             records.push(payload.to_vec());
         }
         Ok(())

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::journal::format::{
-    COMMIT_HEAD, CommitHead, FLAG_MASKED, FRAME_BYTES, Records, SEGMENT_HEAD, SegmentHead, Slot,
-    frame_len, mask,
+    COMMIT_HEAD, CommitHead, CommitSlot, FLAG_MASKED, FRAME_BYTES, Records, SEGMENT_HEAD,
+    SegmentHead, frame_len, mask,
 };
 
 /// An open journal, and the payloads that were replayed.
@@ -11,7 +11,7 @@ struct Found {
     journal: Box<dyn Journal>,
     reports: Reports,
     records: Vec<Vec<u8>>,
-    last: Seq,
+    last: RecordSeq,
 }
 
 fn open_groups(disk: &FaultyDisk, config: &JournalConfig) -> Result<Found, JournalError> {
@@ -26,13 +26,13 @@ fn open_groups(disk: &FaultyDisk, config: &JournalConfig) -> Result<Found, Journ
     };
     let disk = Arc::new(disk.clone());
     let opened = open(disk, Path::new(DIR), config, 77, reports.sink(), &mut replay)?;
-    let Opened { journal, last, .. } = opened;
+    let OpenedJournal { journal, last, .. } = opened;
     Ok(Found { journal, reports, records, last })
 }
 
 /// Returns a batch of one group, whose records are the payloads of these numbers.
-fn group(numbers: impl Iterator<Item = Seq>) -> Batch {
-    let mut batch = Batch::new();
+fn group(numbers: impl Iterator<Item = RecordSeq>) -> RecordBatch {
+    let mut batch = RecordBatch::new();
     let mut numbers = numbers;
     batch.push_group(|out| match numbers.next() {
         Some(number) => {
@@ -45,7 +45,7 @@ fn group(numbers: impl Iterator<Item = Seq>) -> Batch {
 }
 
 /// Returns groups of these sizes, numbered consecutively.
-fn groups(sizes: &[u64]) -> Vec<std::ops::Range<Seq>> {
+fn groups(sizes: &[u64]) -> Vec<std::ops::Range<RecordSeq>> {
     let mut next = 1;
     let group = |size: &u64| {
         next += size;
@@ -78,14 +78,14 @@ pub(crate) fn cuts(disk: &FaultyDisk, dir: &Path, config: &JournalConfig) -> Vec
         store_id = head.store_id;
         let mut at = SEGMENT_HEAD;
         while let Some(slot) = bytes.get(at..at + COMMIT_HEAD)
-            && let Slot::Commit(commit) = CommitHead::decode(slot, head.salt, at as u64)
+            && let CommitSlot::Commit(commit) = CommitHead::decode(slot, head.salt, at as u64)
         {
             let from = at + COMMIT_HEAD;
             let mut body = bytes[from..from + commit.bytes as usize].to_vec();
             if commit.flags & FLAG_MASKED != 0 {
                 mask(&mut body, head.salt, from as u64);
             }
-            let framed = |record: Result<crate::journal::format::Record, usize>| {
+            let framed = |record: Result<crate::journal::format::CommitRecord, usize>| {
                 let record = record.unwrap();
                 body[record.at..record.at + FRAME_BYTES + record.payload.len()].to_vec()
             };
@@ -100,7 +100,7 @@ pub(crate) fn cuts(disk: &FaultyDisk, dir: &Path, config: &JournalConfig) -> Vec
     let mut journal = opened.unwrap().journal;
     let mut cuts = vec![copy.kill()];
     for framed in all {
-        let last = journal.append(&mut Batch { framed, records: 1 });
+        let last = journal.append(&mut RecordBatch { framed, records: 1 });
         journal.sync();
         until("synced", || reports.synced() == last);
         cuts.push(copy.kill());
@@ -109,8 +109,8 @@ pub(crate) fn cuts(disk: &FaultyDisk, dir: &Path, config: &JournalConfig) -> Vec
 }
 
 /// Checks that the records read back are whole groups, from the first on; returns how many.
-fn whole(groups: &[std::ops::Range<Seq>], records: &[Vec<u8>], what: &str) -> usize {
-    let last = records.len() as Seq + 1;
+fn whole(groups: &[std::ops::Range<RecordSeq>], records: &[Vec<u8>], what: &str) -> usize {
+    let last = records.len() as RecordSeq + 1;
     let count = groups.iter().take_while(|group| group.end <= last).count();
     let expected: Vec<_> = groups[..count].iter().cloned().flatten().map(payload).collect();
     assert_eq!(records, expected, "{what}");
@@ -152,7 +152,7 @@ fn d2_a_group_that_was_cut_short_never_comes_back() {
         let mut found = open_groups(&disk, &config).unwrap();
         let begun = frames(&group(1..=first).framed);
         for framed in begun.into_iter().take(cut) {
-            found.journal.append(&mut Batch { framed, records: 1 });
+            found.journal.append(&mut RecordBatch { framed, records: 1 });
         }
         found.journal.close().unwrap();
         // Whatever follows: a record, a group, another group that is cut short, a snapshot.
@@ -163,7 +163,7 @@ fn d2_a_group_that_was_cut_short_never_comes_back() {
             found.journal.append(&mut group(100..=103));
             found.journal.append(&mut group(104..=104));
             let framed = frames(&group(1..=2).framed).remove(0);
-            found.journal.append(&mut Batch { framed, records: 1 });
+            found.journal.append(&mut RecordBatch { framed, records: 1 });
             found.journal.close().unwrap();
         }
         let verified = verify(&disk, Path::new(DIR), &mut |_, _| Ok(())).unwrap();
@@ -177,7 +177,7 @@ fn d6_the_end_of_a_group_without_its_beginning_is_damage() {
     let disk = FaultyDisk::new();
     let mut found = open_groups(&disk, &config).unwrap();
     let end = frames(&group(1..=3).framed).remove(2);
-    found.journal.append(&mut Batch { framed: end, records: 1 });
+    found.journal.append(&mut RecordBatch { framed: end, records: 1 });
     found.journal.close().unwrap();
     let error = open_groups(&disk, &config).err().unwrap();
     assert!(is_damage(&error) && error.to_string().contains("has not begun"), "{error}");
@@ -188,7 +188,7 @@ fn d6_the_end_of_a_group_without_its_beginning_is_damage() {
 fn live(
     disk: &FaultyDisk,
     config: &JournalConfig,
-    groups: &[std::ops::Range<Seq>],
+    groups: &[std::ops::Range<RecordSeq>],
     changes: u64,
 ) -> Option<usize> {
     disk.end_after(Some(changes));

@@ -3,7 +3,7 @@
 use super::*;
 use crate::journal::writer::UNSYNCED_MAX;
 
-fn open_as(disk: &FaultyDisk, config: &JournalConfig, id: u64) -> (Opened, Reports) {
+fn open_as(disk: &FaultyDisk, config: &JournalConfig, id: u64) -> (OpenedJournal, Reports) {
     let reports = Reports::default();
     let to = Arc::new(disk.clone());
     let opened = open(to, Path::new(DIR), config, id, reports.sink(), &mut |_, _| Ok(()));

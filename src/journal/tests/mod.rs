@@ -38,41 +38,45 @@ fn config(durability: Durability, segment_bytes: u64) -> JournalConfig {
 
 /// The reports of the journal's thread.
 #[derive(Clone, Default)]
-struct Reports(Arc<Mutex<Vec<Progress>>>);
+struct Reports(Arc<Mutex<Vec<JournalProgress>>>);
 
 impl Reports {
-    fn sink(&self) -> Report {
+    fn sink(&self) -> ProgressSink {
         let list = Arc::clone(&self.0);
         Arc::new(move |progress| list.lock().push(progress))
     }
 
-    fn all(&self) -> Vec<Progress> {
+    fn all(&self) -> Vec<JournalProgress> {
         self.0.lock().clone()
     }
 
-    fn synced(&self) -> Seq {
-        let synced = |it: &Progress| if let Progress::Synced(seq) = it { Some(*seq) } else { None };
+    fn synced(&self) -> RecordSeq {
+        let synced = |it: &JournalProgress| {
+            if let JournalProgress::Synced(seq) = it { Some(*seq) } else { None }
+        };
         self.0.lock().iter().rev().find_map(synced).unwrap_or(0)
     }
 
-    fn written(&self) -> Seq {
-        let written =
-            |it: &Progress| if let Progress::Written(seq) = it { Some(*seq) } else { None };
+    fn written(&self) -> RecordSeq {
+        let written = |it: &JournalProgress| {
+            if let JournalProgress::Written(seq) = it { Some(*seq) } else { None }
+        };
         self.0.lock().iter().rev().find_map(written).unwrap_or(0)
     }
 
     fn snapshots(&self) -> Vec<SnapshotInfo> {
-        let safe =
-            |it: &Progress| if let Progress::Snapshot(info) = it { Some(*info) } else { None };
+        let safe = |it: &JournalProgress| {
+            if let JournalProgress::Snapshot(info) = it { Some(*info) } else { None }
+        };
         self.0.lock().iter().filter_map(safe).collect()
     }
 
     fn snapshot_failures(&self) -> usize {
-        self.0.lock().iter().filter(|it| matches!(it, Progress::SnapshotFailed(_))).count()
+        self.0.lock().iter().filter(|it| matches!(it, JournalProgress::SnapshotFailed(_))).count()
     }
 
     fn failures(&self) -> usize {
-        self.0.lock().iter().filter(|it| matches!(it, Progress::Failed(_))).count()
+        self.0.lock().iter().filter(|it| matches!(it, JournalProgress::Failed(_))).count()
     }
 }
 
@@ -106,7 +110,7 @@ fn open_dir(disk: Arc<dyn Disk>, dir: &Path, config: &JournalConfig) -> Result<O
         Ok(())
     })?;
     assert_eq!(opened.last, records.len() as u64);
-    let Opened { journal, cut_bytes, store_id, .. } = opened;
+    let OpenedJournal { journal, cut_bytes, store_id, .. } = opened;
     Ok(Open { journal, reports, records, cut_bytes, store_id })
 }
 
@@ -115,7 +119,7 @@ fn open_on(disk: &FaultyDisk, config: &JournalConfig) -> Result<Open, JournalErr
 }
 
 /// Returns the payload of a record: some are empty, some are zeros, some span sectors.
-fn payload(seq: Seq) -> Vec<u8> {
+fn payload(seq: RecordSeq) -> Vec<u8> {
     let len = (seq * 7919 % 1400) as usize;
     match seq % 5 {
         0 => vec![0; len],
@@ -137,9 +141,9 @@ fn choices(seed: u64) -> impl FnMut(u64) -> u64 {
 fn open_with(
     disk: &FaultyDisk,
     config: &JournalConfig,
-    expected: std::ops::RangeInclusive<Seq>,
+    expected: std::ops::RangeInclusive<RecordSeq>,
     seed: u64,
-) -> (Open, Seq) {
+) -> (Open, RecordSeq) {
     let open = open_on(disk, config).unwrap_or_else(|error| panic!("{seed}: {error}"));
     let have = open.records.len() as u64;
     assert!(expected.contains(&have), "{seed}: {have} of {expected:?}");
@@ -147,8 +151,8 @@ fn open_with(
     (open, have)
 }
 
-fn append(journal: &mut dyn Journal, from: Seq, records: u64) -> Seq {
-    let mut batch = Batch::new();
+fn append(journal: &mut dyn Journal, from: RecordSeq, records: u64) -> RecordSeq {
+    let mut batch = RecordBatch::new();
     for seq in from..from + records {
         batch.push_if(|to| {
             to.extend_from_slice(&payload(seq));
@@ -160,7 +164,7 @@ fn append(journal: &mut dyn Journal, from: Seq, records: u64) -> Seq {
     last
 }
 
-fn payloads(last: Seq) -> Vec<Vec<u8>> {
+fn payloads(last: RecordSeq) -> Vec<Vec<u8>> {
     (1..=last).map(payload).collect()
 }
 
@@ -173,10 +177,10 @@ fn content(disk: &FaultyDisk, path: &Path) -> Vec<u8> {
 }
 
 /// Hands over the snapshot of records 1 to `last`, a few at a time, without finishing it.
-fn tell_snapshot(journal: &mut dyn Journal, last: Seq) {
+fn tell_snapshot(journal: &mut dyn Journal, last: RecordSeq) {
     journal.begin_snapshot();
     for from in (1..=last).step_by(4) {
-        let mut batch = Batch::new();
+        let mut batch = RecordBatch::new();
         for seq in from..=last.min(from + 3) {
             batch.push_if(|to| {
                 to.extend_from_slice(&payload(seq));
@@ -189,7 +193,7 @@ fn tell_snapshot(journal: &mut dyn Journal, last: Seq) {
 }
 
 /// Writes a snapshot of records 1 to `last`, which must be all.
-fn take_snapshot(open: &mut Open, last: Seq) {
+fn take_snapshot(open: &mut Open, last: RecordSeq) {
     let before = open.reports.snapshots().len();
     tell_snapshot(&mut *open.journal, last);
     open.journal.finish_snapshot();
@@ -198,7 +202,7 @@ fn take_snapshot(open: &mut Open, last: Seq) {
     until("the snapshot is safe", safe);
 }
 
-fn snapshot_of(seq: Seq) -> PathBuf {
+fn snapshot_of(seq: RecordSeq) -> PathBuf {
     Path::new(DIR).join(format!("{seq:016x}.snap"))
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::journal::repair::{Repair, plan};
 
-const LAST: Seq = 20;
+const LAST: RecordSeq = 20;
 
 /// Returns a closed journal with each record in a commit of its own, with or without a snapshot of the
 /// first eight.
@@ -41,9 +41,9 @@ fn plan_on(disk: &FaultyDisk, file: &str, offset: u64) -> Result<Repair, Journal
 
 /// Repairs `disk` at the position that `verify` reports until nothing is wrong; returns how many
 /// records are left, `None` if the snapshot needs what would be dropped.
-fn repair(disk: &FaultyDisk, config: &JournalConfig, what: &str) -> Option<Seq> {
+fn repair(disk: &FaultyDisk, config: &JournalConfig, what: &str) -> Option<RecordSeq> {
     let Err(error) = verify(disk, Path::new(DIR), &mut |_, _| Ok(())) else {
-        return Some(open_on(disk, config).unwrap().records.len() as Seq);
+        return Some(open_on(disk, config).unwrap().records.len() as RecordSeq);
     };
     let (file, offset) = place(&error).unwrap();
     let repair = match plan_on(disk, &file, offset) {
@@ -53,14 +53,14 @@ fn repair(disk: &FaultyDisk, config: &JournalConfig, what: &str) -> Option<Seq> 
     let dropped = repair.dropped();
     repair.apply(config).unwrap();
     let open = open_on(disk, config).unwrap_or_else(|error| panic!("{what}: {error}"));
-    assert_eq!((open.cut_bytes, dropped.last), (0, open.records.len() as Seq), "{what}");
+    assert_eq!((open.cut_bytes, dropped.last), (0, open.records.len() as RecordSeq), "{what}");
     assert_eq!(open.records, payloads(dropped.last), "{what}");
     assert!(dropped.last + dropped.records <= LAST, "{what}: {dropped:?}");
     Some(dropped.last)
 }
 
 /// Returns the start of each commit with a record, and the record's number.
-fn commits(disk: &FaultyDisk) -> Vec<(PathBuf, usize, Seq)> {
+fn commits(disk: &FaultyDisk) -> Vec<(PathBuf, usize, RecordSeq)> {
     let logs = segments(disk).into_iter().filter(|(path, _)| path.extension().unwrap() == "log");
     logs.flat_map(|(path, bytes)| {
         let marks = (512..bytes.len()).step_by(64).filter(|at| bytes[*at..].starts_with(b"WKCM"));

@@ -5,7 +5,7 @@ use super::*;
 const TO: &str = "/restored";
 
 /// Returns a disk with a backup of `last` records at `/backup`.
-fn backup(last: Seq) -> (FaultyDisk, JournalConfig) {
+fn backup(last: RecordSeq) -> (FaultyDisk, JournalConfig) {
     let disk = FaultyDisk::new();
     let config = config(Durability::Fsync, 4096);
     let mut open = open_on(&disk, &config).unwrap();

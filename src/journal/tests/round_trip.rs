@@ -54,7 +54,7 @@ fn one_sync_serves_all_that_arrived_during_the_one_before() {
     assert!(open.journal.pending_bytes() > 0);
     disk.hold_syncs(false);
     until("all is synced", || open.reports.synced() == 40);
-    assert_eq!(open.reports.all(), [Progress::Synced(1), Progress::Synced(40)]);
+    assert_eq!(open.reports.all(), [JournalProgress::Synced(1), JournalProgress::Synced(40)]);
     let stats = open.journal.stats();
     assert_eq!((stats.commits, stats.records, stats.synced), (2, 40, 40));
     assert_eq!(open.journal.pending_bytes(), 0);

@@ -3,8 +3,8 @@
 use super::*;
 
 /// The last record in the snapshot of [`closed`], after which its log begins.
-const SNAPSHOT: Seq = 12;
-const LAST: Seq = 20;
+const SNAPSHOT: RecordSeq = 12;
+const LAST: RecordSeq = 20;
 
 /// Returns a cleanly closed journal with a snapshot, in the middle of a segment, and a log after it.
 fn closed() -> (FaultyDisk, JournalConfig) {
@@ -20,7 +20,7 @@ fn closed() -> (FaultyDisk, JournalConfig) {
 }
 
 /// Appends records two by two, each pair durable before the next.
-fn write(open: &mut Open, records: std::ops::RangeInclusive<Seq>) {
+fn write(open: &mut Open, records: std::ops::RangeInclusive<RecordSeq>) {
     let end = *records.end();
     for seq in records.step_by(2) {
         let last = append(&mut *open.journal, seq, 2.min(end + 1 - seq));

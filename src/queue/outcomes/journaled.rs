@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::Outcomes;
-use super::kept::{Place, Topic};
+use super::kept::{OutcomeKey, TopicOutcomes};
 use crate::config::record::job_record_bytes;
-use crate::journal::Batch;
+use crate::journal::RecordBatch;
 use crate::model::{Blob, JobId, JobInfo, JobState, OutcomeSeq, Reservation, UnixMillis};
-use crate::queue::record::{Head, OUTCOME_RECORD, StoredOutcome, TIME_LIMIT, blob};
+use crate::queue::record::{OUTCOME_RECORD, QueueRecordHead, StoredOutcome, TIME_LIMIT, blob};
 use crate::record::{decode, encode};
 
 /// Every number of an outcome is lower.
@@ -15,8 +15,8 @@ const NUMBER_LIMIT: OutcomeSeq = 1 << 62;
 
 /// A change that is not in a record yet.
 #[derive(Debug)]
-pub(super) enum Unwritten {
-    Recorded(Place),
+pub(super) enum UnrecordedChange {
+    Recorded(OutcomeKey),
     /// Outcomes of a topic were dropped, up to a number.
     Dropped {
         topic: Blob,
@@ -26,7 +26,7 @@ pub(super) enum Unwritten {
 
 /// The progress of a snapshot, which covers one topic after another.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Telling {
+pub(super) struct OutcomesSnapshot {
     /// Outcomes from this number on are newer than the snapshot.
     end: OutcomeSeq,
     begun: bool,
@@ -46,7 +46,7 @@ struct Changes {
 }
 
 impl Changes {
-    fn push(&mut self, change: &StoredChange) {
+    fn push(&mut self, change: &StoredOutcomeChange) {
         encode(change, &mut self.encoded);
         self.count += 1;
     }
@@ -54,14 +54,14 @@ impl Changes {
     /// Adds an outcome for a reader that expects the number `next`.
     fn push_outcome(&mut self, next: &mut OutcomeSeq, seq: OutcomeSeq, info: &JobInfo) {
         self.push_number(next, seq);
-        self.push(&StoredChange::Recorded(StoredOutcome::from(info)));
+        self.push(&StoredOutcomeChange::Recorded(StoredOutcome::from(info)));
         *next = seq + 1;
     }
 
     /// Adds the next number, for a reader that expects another one.
     fn push_number(&mut self, next: &mut OutcomeSeq, seq: OutcomeSeq) {
         if *next != seq {
-            self.push(&StoredChange::Numbered { next: seq });
+            self.push(&StoredOutcomeChange::Numbered { next: seq });
             *next = seq;
         }
     }
@@ -72,7 +72,7 @@ impl Changes {
             return false;
         }
         out.extend_from_slice(&OUTCOME_RECORD);
-        encode(&Head { at, changes: self.count }, out);
+        encode(&QueueRecordHead { at, changes: self.count }, out);
         out.extend_from_slice(&self.encoded);
         true
     }
@@ -94,14 +94,14 @@ impl Outcomes {
             && let Some(unwritten) = self.unwritten.pop_front()
         {
             match unwritten {
-                Unwritten::Recorded(place) => {
+                UnrecordedChange::Recorded(place) => {
                     end = place.seq + 1;
                     if let Some(info) = self.get(place) {
                         changes.push_outcome(&mut next, place.seq, info);
                     }
                 }
-                Unwritten::Dropped { topic, through } => {
-                    changes.push(&StoredChange::Dropped { topic, through });
+                UnrecordedChange::Dropped { topic, through } => {
+                    changes.push(&StoredOutcomeChange::Dropped { topic, through });
                 }
             }
         }
@@ -129,17 +129,19 @@ impl Outcomes {
         let Some(rest) = payload.strip_prefix(&OUTCOME_RECORD) else {
             return Err("not a record of outcomes, or a record of another version".to_owned());
         };
-        let (head, mut rest) = decode::<Head>(rest)?;
+        let (head, mut rest) = decode::<QueueRecordHead>(rest)?;
         if head.at > TIME_LIMIT {
             return Err(format!("{} is not a time of day", head.at));
         }
         self.utc = head.at;
         for _ in 0..head.changes {
-            let (change, after) = decode::<StoredChange>(rest)?;
+            let (change, after) = decode::<StoredOutcomeChange>(rest)?;
             rest = after;
             match &change {
-                StoredChange::Recorded(outcome) => heard(outcome.reservation(), outcome.state()),
-                StoredChange::Unconfirmed { id, epoch } => {
+                StoredOutcomeChange::Recorded(outcome) => {
+                    heard(outcome.reservation(), outcome.state())
+                }
+                StoredOutcomeChange::Unconfirmed { id, epoch } => {
                     heard(Reservation { id: *id, epoch: *epoch }, JobState::Done);
                 }
                 _ => {}
@@ -149,33 +151,33 @@ impl Outcomes {
         if rest.is_empty() { Ok(()) } else { Err(format!("{} bytes follow", rest.len())) }
     }
 
-    fn replay_change(&mut self, change: StoredChange) -> Result<(), String> {
+    fn replay_change(&mut self, change: StoredOutcomeChange) -> Result<(), String> {
         match change {
             // May come again, if earlier outcomes were dropped meanwhile.
-            StoredChange::Began { first } if (self.next..NUMBER_LIMIT).contains(&first) => {
+            StoredOutcomeChange::Began { first } if (self.next..NUMBER_LIMIT).contains(&first) => {
                 let topics: Vec<u32> = self.names.values().copied().collect();
                 topics.into_iter().for_each(|topic| self.remove_topic(topic));
                 (self.next, self.forgotten) = (first, first - 1);
             }
-            StoredChange::Began { .. } => {
+            StoredOutcomeChange::Began { .. } => {
                 return Err("a snapshot begins where none can be".to_owned());
             }
-            StoredChange::Recorded(outcome) => {
-                let last = self.named(&outcome.topic).and_then(Topic::last);
+            StoredOutcomeChange::Recorded(outcome) => {
+                let last = self.named(&outcome.topic).and_then(TopicOutcomes::last);
                 if last.is_some_and(|last| last >= self.next) {
                     return Err(format!("outcome {} does not follow", self.next));
                 }
                 self.put(Box::new(outcome.into()));
             }
-            StoredChange::Numbered { next } if (1..NUMBER_LIMIT).contains(&next) => {
+            StoredOutcomeChange::Numbered { next } if (1..NUMBER_LIMIT).contains(&next) => {
                 self.next = next;
             }
-            StoredChange::Dropped { topic, through } if through < NUMBER_LIMIT => {
+            StoredOutcomeChange::Dropped { topic, through } if through < NUMBER_LIMIT => {
                 self.replay_dropped(&topic, through);
             }
-            StoredChange::Unconfirmed { .. } => {}
-            StoredChange::Numbered { next: number }
-            | StoredChange::Dropped { through: number, .. } => {
+            StoredOutcomeChange::Unconfirmed { .. } => {}
+            StoredOutcomeChange::Numbered { next: number }
+            | StoredOutcomeChange::Dropped { through: number, .. } => {
                 return Err(format!("{number} is not the number of an outcome"));
             }
         }
@@ -187,13 +189,15 @@ impl Outcomes {
             self.forgotten = self.forgotten.max(through);
             return;
         };
-        let of = |outcomes: &Self| outcomes.topics.get(number as usize).and_then(Topic::last);
+        let of =
+            |outcomes: &Self| outcomes.topics.get(number as usize).and_then(TopicOutcomes::last);
         if of(self).is_some_and(|last| last <= through) {
             self.note_dropped(number, through);
             self.remove_topic(number);
             return;
         }
-        let first = |outcomes: &Self| outcomes.topics.get(number as usize).and_then(Topic::first);
+        let first =
+            |outcomes: &Self| outcomes.topics.get(number as usize).and_then(TopicOutcomes::first);
         while first(self).is_some_and(|first| first <= through) {
             self.drop_oldest(number);
         }
@@ -204,7 +208,7 @@ impl Outcomes {
     /// left out.
     pub(crate) fn begin_snapshot(&mut self) {
         self.unconfirmed_untold = self.unconfirmed.iter().copied().collect();
-        self.telling = Some(Telling {
+        self.telling = Some(OutcomesSnapshot {
             end: self.next,
             begun: false,
             topic: 0,
@@ -221,21 +225,21 @@ impl Outcomes {
 
     /// Appends the next records of the snapshot, about `slice` outcomes; returns false if there are no
     /// more.
-    pub(crate) fn tell_snapshot(&mut self, slice: usize, out: &mut Batch) -> bool {
+    pub(crate) fn write_snapshot(&mut self, slice: usize, out: &mut RecordBatch) -> bool {
         let Some(mut telling) = self.telling else { return false };
         let mut changes = Changes::default();
         if !std::mem::replace(&mut telling.begun, true) {
-            changes.push(&StoredChange::Began { first: telling.next });
+            changes.push(&StoredOutcomeChange::Began { first: telling.next });
         }
         let max = self.config.slice_bytes_max.min(job_record_bytes(&self.config));
         while changes.encoded.len() < max
             && let Some(Reservation { id, epoch }) = self.unconfirmed_untold.pop()
         {
-            changes.push(&StoredChange::Unconfirmed { id, epoch });
+            changes.push(&StoredOutcomeChange::Unconfirmed { id, epoch });
         }
         let mut steps = 0;
         while telling.topic < telling.topics && steps < slice && changes.encoded.len() < max {
-            steps += 1 + self.tell_topic(&mut telling, slice - steps, max, &mut changes);
+            steps += 1 + self.write_topic(&mut telling, slice - steps, max, &mut changes);
         }
         let more = telling.topic < telling.topics || !self.unconfirmed_untold.is_empty();
         if !more {
@@ -248,36 +252,37 @@ impl Outcomes {
     }
 
     /// Adds the next topic, or a part of it; returns the number of outcomes.
-    fn tell_topic(
+    fn write_topic(
         &self,
-        telling: &mut Telling,
+        snapshot: &mut OutcomesSnapshot,
         count_max: usize,
         bytes_max: usize,
         changes: &mut Changes,
     ) -> usize {
         let mut told = 0;
-        if let Some(topic) = self.topics.get(telling.topic)
-            && topic.first().is_some_and(|first| first < telling.end)
+        if let Some(topic) = self.topics.get(snapshot.topic)
+            && topic.first().is_some_and(|first| first < snapshot.end)
         {
-            let from = topic.order.partition_point(|(seq, _)| *seq < telling.seq);
-            for (seq, info) in topic.order.range(from..).take_while(|(seq, _)| *seq < telling.end) {
+            let from = topic.order.partition_point(|(seq, _)| *seq < snapshot.seq);
+            for (seq, info) in topic.order.range(from..).take_while(|(seq, _)| *seq < snapshot.end)
+            {
                 if told == count_max || changes.encoded.len() >= bytes_max {
-                    telling.seq = *seq;
+                    snapshot.seq = *seq;
                     return told;
                 }
-                changes.push_outcome(&mut telling.next, *seq, info);
+                changes.push_outcome(&mut snapshot.next, *seq, info);
                 told += 1;
             }
             let (topic, through) = (topic.name.clone(), topic.gone);
-            changes.push(&StoredChange::Dropped { topic, through });
+            changes.push(&StoredOutcomeChange::Dropped { topic, through });
         }
-        (telling.topic, telling.seq) = (telling.topic + 1, 0);
+        (snapshot.topic, snapshot.seq) = (snapshot.topic + 1, 0);
         told
     }
 }
 
 #[derive(Serialize, Deserialize)]
-enum StoredChange {
+enum StoredOutcomeChange {
     /// A snapshot begins: outcomes from this number on follow.
     Began {
         first: OutcomeSeq,

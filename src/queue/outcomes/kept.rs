@@ -5,20 +5,20 @@ use std::collections::{HashMap, VecDeque};
 use crate::environment::RandomState;
 
 use super::Outcomes;
-use super::journaled::Unwritten;
+use super::journaled::UnrecordedChange;
 use crate::model::{Blob, JobInfo, JobState, OutcomeSeq};
 use crate::queue::describe::bytes_of;
 
 /// The position of an outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct OutcomeKey {
     pub(super) topic: u32,
     pub(super) seq: OutcomeSeq,
 }
 
 /// The outcomes kept for a topic.
 #[derive(Debug, Default)]
-pub(super) struct Topic {
+pub(super) struct TopicOutcomes {
     pub(super) name: Blob,
     /// The topic's outcomes up to this number may have been dropped.
     pub(super) gone: OutcomeSeq,
@@ -29,7 +29,7 @@ pub(super) struct Topic {
     done: u64,
 }
 
-impl Topic {
+impl TopicOutcomes {
     pub(super) fn get(&self, seq: OutcomeSeq) -> Option<&JobInfo> {
         let place = self.order.binary_search_by_key(&seq, |(seq, _)| *seq).ok()?;
         self.order.get(place).map(|(_, info)| &**info)
@@ -48,7 +48,7 @@ impl Topic {
 
 impl Outcomes {
     /// Adds an outcome with the next number.
-    pub(super) fn put(&mut self, mut info: Box<JobInfo>) -> Place {
+    pub(super) fn put(&mut self, mut info: Box<JobInfo>) -> OutcomeKey {
         let seq = self.next;
         self.next += 1;
         self.newest = self.newest.max(seq);
@@ -57,7 +57,7 @@ impl Outcomes {
             Some(number) => *number,
             None => self.make_topic(info.topic.clone()),
         };
-        let place = Place { topic: number, seq };
+        let place = OutcomeKey { topic: number, seq };
         let (size, done) = (bytes_of(&info) as u64, u64::from(info.state == JobState::Done));
         self.by_id.insert(info.id, place);
         self.count += 1;
@@ -80,7 +80,8 @@ impl Outcomes {
     }
 
     fn make_topic(&mut self, name: Blob) -> u32 {
-        let topic = Topic { name: name.clone(), gone: self.forgotten, ..Topic::default() };
+        let topic =
+            TopicOutcomes { name: name.clone(), gone: self.forgotten, ..TopicOutcomes::default() };
         let number = self.topics.insert(topic) as u32;
         self.names.insert(name, number);
         number
@@ -108,7 +109,7 @@ impl Outcomes {
         {
             topic.indexes.remove(index);
         }
-        self.forget_id(&info, Place { topic: number, seq });
+        self.forget_id(&info, OutcomeKey { topic: number, seq });
         self.note_dropped(number, seq);
         if self.topics.get(number as usize).is_some_and(|topic| topic.order.is_empty()) {
             self.remove_topic(number);
@@ -116,7 +117,7 @@ impl Outcomes {
     }
 
     /// Removes the id of an outcome, unless it names another one.
-    fn forget_id(&mut self, info: &JobInfo, place: Place) {
+    fn forget_id(&mut self, info: &JobInfo, place: OutcomeKey) {
         if self.by_id.get(&info.id) == Some(&place) {
             self.by_id.remove(&info.id);
         }
@@ -130,12 +131,14 @@ impl Outcomes {
             return;
         }
         match self.unwritten.back_mut() {
-            Some(Unwritten::Dropped { topic: name, through: last }) if *name == topic.name => {
+            Some(UnrecordedChange::Dropped { topic: name, through: last })
+                if *name == topic.name =>
+            {
                 *last = through;
             }
             _ => {
                 let topic = topic.name.clone();
-                self.unwritten.push_back(Unwritten::Dropped { topic, through });
+                self.unwritten.push_back(UnrecordedChange::Dropped { topic, through });
             }
         }
     }
@@ -164,7 +167,7 @@ impl Outcomes {
             let Some((number, topic)) = self.remains.last_mut() else { return };
             let number = *number;
             match topic.order.pop_front() {
-                Some((seq, info)) => self.forget_id(&info, Place { topic: number, seq }),
+                Some((seq, info)) => self.forget_id(&info, OutcomeKey { topic: number, seq }),
                 None => drop(self.remains.pop()),
             }
         }

@@ -11,10 +11,10 @@ use std::time::Duration;
 use crate::environment::RandomState;
 use slab::Slab;
 
-use self::journaled::{Telling, Unwritten};
-use self::kept::{Place, Topic};
-use self::waits::Parked;
-pub(crate) use self::waits::{Found, Sought, Told, Topical};
+use self::journaled::{OutcomesSnapshot, UnrecordedChange};
+use self::kept::{OutcomeKey, TopicOutcomes};
+use self::waits::ParkedQuery;
+pub(crate) use self::waits::{OutcomeAnswer, OutcomeLookup, OutcomeQuery, TopicPage};
 use super::park::ParkId;
 use super::{Now, millis};
 use crate::config::QueueConfig;
@@ -28,13 +28,13 @@ pub(crate) struct Outcomes {
     /// The number of the next outcome.
     next: OutcomeSeq,
     /// The topics with outcomes.
-    topics: Slab<Topic>,
+    topics: Slab<TopicOutcomes>,
     names: HashMap<Blob, u32, RandomState>,
     /// For any other topic, outcomes up to this number may have been dropped.
     forgotten: OutcomeSeq,
     /// Ordered, because jobs finish roughly in the order of their ids: entries that are added or
     /// removed together are close in memory. For a topic that was dropped, some may remain for a while.
-    by_id: BTreeMap<JobId, Place>,
+    by_id: BTreeMap<JobId, OutcomeKey>,
     /// The oldest outcome of each topic.
     oldest: BTreeSet<(OutcomeSeq, u32)>,
     /// The number of outcomes kept for each topic, and their bytes.
@@ -45,9 +45,9 @@ pub(crate) struct Outcomes {
     /// The number of results among them.
     done: u64,
     /// Dropped topics whose memory is still to be freed.
-    remains: Vec<(u32, Topic)>,
+    remains: Vec<(u32, TopicOutcomes)>,
     /// Changes that are not in a record yet.
-    unwritten: VecDeque<Unwritten>,
+    unwritten: VecDeque<UnrecordedChange>,
     /// The highest number of any outcome so far.
     newest: OutcomeSeq,
     /// The number that a reader of the records expects next.
@@ -60,15 +60,15 @@ pub(crate) struct Outcomes {
     unconfirmed: VecDeque<Reservation>,
     /// Those of them that the snapshot in progress still has to include.
     unconfirmed_untold: Vec<Reservation>,
-    parked: HashMap<ParkId, Parked, RandomState>,
+    parked: HashMap<ParkId, ParkedQuery, RandomState>,
     /// Waiting requests, by client.
     waiting: FairShares<ClientId>,
     deadlines: BTreeSet<(Micros, ParkId)>,
     finishes: HashMap<JobId, BTreeSet<ParkId>, RandomState>,
     followers: HashMap<Blob, BTreeSet<ParkId>, RandomState>,
     next_park: ParkId,
-    told: Vec<(ParkId, Told)>,
-    telling: Option<Telling>,
+    told: Vec<(ParkId, OutcomeAnswer)>,
+    telling: Option<OutcomesSnapshot>,
 }
 
 impl Outcomes {
@@ -121,7 +121,7 @@ impl Outcomes {
         self.utc = utc;
     }
 
-    fn get(&self, place: Place) -> Option<&JobInfo> {
+    fn get(&self, place: OutcomeKey) -> Option<&JobInfo> {
         self.topics.get(place.topic as usize)?.get(place.seq)
     }
 
@@ -129,7 +129,7 @@ impl Outcomes {
         self.get(*self.by_id.get(&id)?)
     }
 
-    fn named(&self, topic: &Blob) -> Option<&Topic> {
+    fn named(&self, topic: &Blob) -> Option<&TopicOutcomes> {
         self.topics.get(*self.names.get(topic)? as usize)
     }
 
@@ -151,10 +151,10 @@ impl Outcomes {
         self.next = self.next.max(self.newest.max(self.forgotten) + 1);
         let place = self.put(info);
         if self.journaled {
-            self.unwritten.push_back(Unwritten::Recorded(place));
+            self.unwritten.push_back(UnrecordedChange::Recorded(place));
         }
-        self.tell_finish(id, place);
-        self.tell_followers(&topic);
+        self.answer_finish(id, place);
+        self.answer_followers(&topic);
     }
 
     /// Sets the part of the time of day that passed in jumps of the clock: it does not shorten
@@ -191,7 +191,7 @@ impl Outcomes {
     /// Returns the time until which the oldest outcome is kept, by a time of day that includes jumps.
     fn oldest_until(&self) -> Option<UnixMillis> {
         let (seq, topic) = *self.oldest.first()?;
-        let finished = self.get(Place { topic, seq })?.finished.unwrap_or(0);
+        let finished = self.get(OutcomeKey { topic, seq })?.finished.unwrap_or(0);
         let age = millis(self.config.outcomes_age_max);
         Some(finished.saturating_add(age).saturating_add(self.unaged))
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Outcomes;
-use super::kept::Place;
+use super::kept::OutcomeKey;
 use crate::fair::{ClientId, sharer};
 use crate::model::{
     Blob, JobId, JobInfo, JobPage, JobRef, JobReply, JobState, OutcomeSeq, Reservation,
@@ -16,7 +16,7 @@ use crate::store::Micros;
 
 /// A query that the queue cannot answer by itself.
 #[derive(Debug)]
-pub(crate) enum Sought {
+pub(crate) enum OutcomeQuery {
     /// A job that is not, or no longer, in the queue.
     Job {
         job: JobRef,
@@ -28,17 +28,17 @@ pub(crate) enum Sought {
         live: Option<Reservation>,
     },
     Outcomes {
-        topic: Topical,
+        topic: TopicPage,
         after: Option<OutcomeSeq>,
     },
     List {
-        topic: Topical,
+        topic: TopicPage,
         state: JobState,
         after: OutcomeSeq,
     },
 }
 
-impl Sought {
+impl OutcomeQuery {
     /// Returns whether the query is for the end of a job that was unfinished at the time of the
     /// request.
     pub(crate) fn is_of_unfinished(&self) -> bool {
@@ -48,7 +48,7 @@ impl Sought {
 
 /// A page of the outcomes of one topic.
 #[derive(Debug)]
-pub(crate) struct Topical {
+pub(crate) struct TopicPage {
     pub(crate) name: Blob,
     /// Whether the queue has the topic.
     pub(crate) known: bool,
@@ -57,7 +57,7 @@ pub(crate) struct Topical {
 
 /// The result of a query.
 #[derive(Debug)]
-pub(crate) enum Found {
+pub(crate) enum OutcomeLookup {
     Now(Result<JobReply, QueueError>),
     Parked(ParkId),
     /// The job is unfinished; only the queue knows its state.
@@ -66,21 +66,21 @@ pub(crate) enum Found {
 
 /// The answer to a waiting request.
 #[derive(Debug)]
-pub(crate) enum Told {
+pub(crate) enum OutcomeAnswer {
     Reply(JobReply),
     /// The waiting time is over: the answer is the job's current state.
     Late(JobId),
 }
 
 #[derive(Debug)]
-pub(super) struct Parked {
+pub(super) struct ParkedQuery {
     client: ClientId,
     deadline: Micros,
-    what: Waits,
+    what: AwaitedOutcome,
 }
 
 #[derive(Debug)]
-enum Waits {
+enum AwaitedOutcome {
     Finish(JobId),
     Follow { topic: Blob, after: OutcomeSeq, limit: usize },
 }
@@ -88,32 +88,36 @@ enum Waits {
 impl Outcomes {
     /// Answers, or parks the request for up to `wait`. Jobs named by id are visible only if `may`
     /// permits their topics.
-    pub(crate) fn seek(
+    pub(crate) fn query(
         &mut self,
         now: Now,
         client: ClientId,
-        sought: Sought,
+        query: OutcomeQuery,
         wait: Duration,
         may: &dyn Fn(&Blob) -> bool,
-    ) -> Found {
-        match sought {
-            Sought::Job { job, to_cancel } => Found::Now(match self.find(&job, may) {
-                Some(info) if to_cancel => Err(QueueError::JobFinished(info.id)),
-                Some(info) => Ok(JobReply::Job(Box::new(info.clone()))),
-                None => Err(QueueError::not_found(&job)),
-            }),
-            Sought::Finish { job, live } => self.seek_finish(now, client, &job, live, wait, may),
-            Sought::List { topic: Topical { name, known, limit }, state, after } => {
+    ) -> OutcomeLookup {
+        match query {
+            OutcomeQuery::Job { job, to_cancel } => {
+                OutcomeLookup::Now(match self.find(&job, may) {
+                    Some(info) if to_cancel => Err(QueueError::JobFinished(info.id)),
+                    Some(info) => Ok(JobReply::Job(Box::new(info.clone()))),
+                    None => Err(QueueError::not_found(&job)),
+                })
+            }
+            OutcomeQuery::Finish { job, live } => {
+                self.query_finish(now, client, &job, live, wait, may)
+            }
+            OutcomeQuery::List { topic: TopicPage { name, known, limit }, state, after } => {
                 if let Err(error) = self.check_topic(&name, known) {
-                    return Found::Now(Err(error));
+                    return OutcomeLookup::Now(Err(error));
                 }
                 let page = self.page(&name, after, limit, |info| info.state == state);
-                Found::Now(Ok(JobReply::Jobs(page)))
+                OutcomeLookup::Now(Ok(JobReply::Jobs(page)))
             }
-            Sought::Outcomes { topic, after } => {
-                match self.seek_outcomes(now, client, topic, after, wait) {
+            OutcomeQuery::Outcomes { topic, after } => {
+                match self.query_outcomes(now, client, topic, after, wait) {
                     Ok(found) => found,
-                    Err(error) => Found::Now(Err(error)),
+                    Err(error) => OutcomeLookup::Now(Err(error)),
                 }
             }
         }
@@ -128,15 +132,15 @@ impl Outcomes {
         Err(QueueError::TopicNotFound(name.clone()))
     }
 
-    fn seek_outcomes(
+    fn query_outcomes(
         &mut self,
         now: Now,
         client: ClientId,
-        topic: Topical,
+        topic: TopicPage,
         after: Option<OutcomeSeq>,
         wait: Duration,
-    ) -> Result<Found, QueueError> {
-        let Topical { name: topic, known, limit } = topic;
+    ) -> Result<OutcomeLookup, QueueError> {
+        let TopicPage { name: topic, known, limit } = topic;
         self.check_topic(&topic, known)?;
         let newest = self.next - 1;
         let after = after.unwrap_or(newest);
@@ -149,15 +153,15 @@ impl Outcomes {
         }
         let page = self.page(&topic, after, limit, |_| true);
         if !page.jobs.is_empty() || wait.is_zero() {
-            return Ok(Found::Now(Ok(JobReply::Jobs(page))));
+            return Ok(OutcomeLookup::Now(Ok(JobReply::Jobs(page))));
         }
-        let follow = Waits::Follow { topic: topic.clone(), after, limit };
+        let follow = AwaitedOutcome::Follow { topic: topic.clone(), after, limit };
         let park = self.park(now, client, wait, follow)?;
         self.followers.entry(topic).or_default().insert(park);
-        Ok(Found::Parked(park))
+        Ok(OutcomeLookup::Parked(park))
     }
 
-    fn seek_finish(
+    fn query_finish(
         &mut self,
         now: Now,
         client: ClientId,
@@ -165,7 +169,7 @@ impl Outcomes {
         live: Option<Reservation>,
         wait: Duration,
         may: &dyn Fn(&Blob) -> bool,
-    ) -> Found {
+    ) -> OutcomeLookup {
         let found = match live {
             // An earlier life of the job, before it was replayed, or an earlier job with its index,
             // does not count.
@@ -175,17 +179,17 @@ impl Outcomes {
             None => self.find(job, may),
         };
         if let Some(info) = found {
-            return Found::Now(Ok(JobReply::Job(Box::new(info.clone()))));
+            return OutcomeLookup::Now(Ok(JobReply::Job(Box::new(info.clone()))));
         }
-        let Some(live) = live else { return Found::Now(Err(QueueError::not_found(job))) };
+        let Some(live) = live else { return OutcomeLookup::Now(Err(QueueError::not_found(job))) };
         if wait.is_zero() {
-            return Found::Unfinished(live.id);
+            return OutcomeLookup::Unfinished(live.id);
         }
-        match self.park(now, client, wait, Waits::Finish(live.id)) {
-            Err(error) => Found::Now(Err(error)),
+        match self.park(now, client, wait, AwaitedOutcome::Finish(live.id)) {
+            Err(error) => OutcomeLookup::Now(Err(error)),
             Ok(park) => {
                 self.finishes.entry(live.id).or_default().insert(park);
-                Found::Parked(park)
+                OutcomeLookup::Parked(park)
             }
         }
     }
@@ -232,7 +236,7 @@ impl Outcomes {
         now: Now,
         client: ClientId,
         wait: Duration,
-        what: Waits,
+        what: AwaitedOutcome,
     ) -> Result<ParkId, QueueError> {
         let (waiting, max) = (&self.waiting, self.config.parked_max);
         QueueError::share(waiting, client, 1, "queue.parked_max", max, TOO_MANY_WAIT)?;
@@ -241,7 +245,7 @@ impl Outcomes {
         let park = self.next_park;
         let deadline = now.steady.saturating_add(micros(wait));
         self.deadlines.insert((deadline, park));
-        self.parked.insert(park, Parked { client, deadline, what });
+        self.parked.insert(park, ParkedQuery { client, deadline, what });
         Ok(park)
     }
 
@@ -250,12 +254,12 @@ impl Outcomes {
         self.take_parked(park).is_some()
     }
 
-    fn take_parked(&mut self, park: ParkId) -> Option<Waits> {
-        let Parked { client, deadline, what } = self.parked.remove(&park)?;
+    fn take_parked(&mut self, park: ParkId) -> Option<AwaitedOutcome> {
+        let ParkedQuery { client, deadline, what } = self.parked.remove(&park)?;
         self.waiting.give_back(sharer(client), 1);
         self.deadlines.remove(&(deadline, park));
         match &what {
-            Waits::Finish(id) => {
+            AwaitedOutcome::Finish(id) => {
                 if let Some(waiting) = self.finishes.get_mut(id) {
                     waiting.remove(&park);
                     if waiting.is_empty() {
@@ -263,7 +267,7 @@ impl Outcomes {
                     }
                 }
             }
-            Waits::Follow { topic, .. } => {
+            AwaitedOutcome::Follow { topic, .. } => {
                 if let Some(followers) = self.followers.get_mut(topic) {
                     followers.remove(&park);
                     if followers.is_empty() {
@@ -275,36 +279,36 @@ impl Outcomes {
         Some(what)
     }
 
-    pub(super) fn tell_finish(&mut self, id: JobId, place: Place) {
+    pub(super) fn answer_finish(&mut self, id: JobId, place: OutcomeKey) {
         for park in self.finishes.get(&id).cloned().into_iter().flatten() {
             self.unpark(park);
             if let Some(info) = self.get(place) {
                 let reply = JobReply::Job(Box::new(info.clone()));
-                self.told.push((park, Told::Reply(reply)));
+                self.told.push((park, OutcomeAnswer::Reply(reply)));
             }
         }
     }
 
     /// Answers requests that wait for a job which was cancelled by a clear of its topic. No outcome is
     /// kept: the topic counts the job.
-    pub(crate) fn tell_cleared(&mut self, info: &JobInfo) {
+    pub(crate) fn answer_cleared(&mut self, info: &JobInfo) {
         for park in self.finishes.get(&info.id).cloned().into_iter().flatten() {
             self.unpark(park);
-            self.told.push((park, Told::Reply(JobReply::Job(Box::new(info.clone())))));
+            self.told.push((park, OutcomeAnswer::Reply(JobReply::Job(Box::new(info.clone())))));
         }
     }
 
-    pub(super) fn tell_followers(&mut self, topic: &Blob) {
+    pub(super) fn answer_followers(&mut self, topic: &Blob) {
         for park in self.followers.remove(topic).unwrap_or_default() {
-            if let Some(Waits::Follow { topic, after, limit }) = self.take_parked(park) {
+            if let Some(AwaitedOutcome::Follow { topic, after, limit }) = self.take_parked(park) {
                 let page = self.page(&topic, after, limit, |_| true);
-                self.told.push((park, Told::Reply(JobReply::Jobs(page))));
+                self.told.push((park, OutcomeAnswer::Reply(JobReply::Jobs(page))));
             }
         }
     }
 
     /// Ends waits whose time is over; returns all answers of the turn.
-    pub(crate) fn finish_turn(&mut self, now: Now) -> Vec<(ParkId, Told)> {
+    pub(crate) fn finish_turn(&mut self, now: Now) -> Vec<(ParkId, OutcomeAnswer)> {
         self.utc = self.utc.max(now.utc);
         if !self.journaled {
             self.evict();
@@ -315,11 +319,11 @@ impl Outcomes {
                 break;
             }
             match self.take_parked(park) {
-                Some(Waits::Finish(id)) => self.told.push((park, Told::Late(id))),
-                Some(Waits::Follow { after, .. }) => {
+                Some(AwaitedOutcome::Finish(id)) => self.told.push((park, OutcomeAnswer::Late(id))),
+                Some(AwaitedOutcome::Follow { after, .. }) => {
                     // Everything up to now was considered.
                     let page = JobPage { after: after.max(self.next - 1), ..JobPage::default() };
-                    self.told.push((park, Told::Reply(JobReply::Jobs(page))));
+                    self.told.push((park, OutcomeAnswer::Reply(JobReply::Jobs(page))));
                 }
                 None => {}
             }

@@ -43,7 +43,7 @@ impl Pair {
                 let (wait, visibility) = (Some(ms(wait)), Some(ms(visibility)));
                 let request = ReserveRequest { topic, credits, wait, visibility };
                 match self.world.ask(owner, JobRequest::Reserve(request.clone())) {
-                    Answer::Parked(park) => self.model.park_reserve(park, owner, &request),
+                    QueueAnswer::Parked(park) => self.model.park_reserve(park, owner, &request),
                     other => panic!("{other:?}"),
                 }
             }
@@ -61,7 +61,8 @@ impl Pair {
                 let taken = self.model.touch(reservation, visibility);
                 let (reservations, visibility) = (vec![reservation], visibility.map(ms));
                 let touch = JobRequest::Touch { reservations, visibility };
-                let Answer::Now(Ok(JobReply::Settled(answers))) = self.world.ask(1, touch) else {
+                let QueueAnswer::Now(Ok(JobReply::Settled(answers))) = self.world.ask(1, touch)
+                else {
                     panic!()
                 };
                 assert_eq!(answers[0].is_none(), taken);
@@ -130,7 +131,7 @@ impl Pair {
                 loop {
                     let clear = JobRequest::ClearTopic(topic.clone());
                     match self.world.ask(1, clear) {
-                        Answer::Now(Ok(JobReply::Changed { count: some, more })) => {
+                        QueueAnswer::Now(Ok(JobReply::Changed { count: some, more })) => {
                             count += some;
                             if !more {
                                 break;
@@ -144,30 +145,30 @@ impl Pair {
             Op::Replay(topic, id) => {
                 let count = self.model.replay(&topic, id);
                 match self.world.ask(1, JobRequest::Replay { topic, id }) {
-                    Answer::Now(Ok(JobReply::Changed { count: some, .. })) => {
+                    QueueAnswer::Now(Ok(JobReply::Changed { count: some, .. })) => {
                         assert_eq!(some, count);
                     }
-                    Answer::Now(Err(QueueError::NotDead { .. })) => assert_eq!(count, 0),
+                    QueueAnswer::Now(Err(QueueError::NotDead { .. })) => assert_eq!(count, 0),
                     other => panic!("{other:?}"),
                 }
             }
             Op::DeleteDead(topic, id) => {
                 let count = self.model.delete_dead(&topic, id);
                 match self.world.ask(1, JobRequest::DeleteDead { topic, id }) {
-                    Answer::Now(Ok(JobReply::Changed { count: some, more: false })) => {
+                    QueueAnswer::Now(Ok(JobReply::Changed { count: some, more: false })) => {
                         assert_eq!(some, count);
                     }
-                    Answer::Now(Err(QueueError::NotDead { .. })) => assert_eq!(count, 0),
+                    QueueAnswer::Now(Err(QueueError::NotDead { .. })) => assert_eq!(count, 0),
                     other => panic!("{other:?}"),
                 }
             }
             Op::FreeIndex(topic, index) => {
                 let freed = self.model.free_index(&topic, &index);
                 match self.world.ask(1, JobRequest::FreeIndex { topic, index }) {
-                    Answer::Now(Ok(JobReply::Changed { count, more: false })) => {
+                    QueueAnswer::Now(Ok(JobReply::Changed { count, more: false })) => {
                         assert_eq!(freed, Some(count == 1));
                     }
-                    Answer::Now(Err(QueueError::JobUnfinished(_))) => assert_eq!(freed, None),
+                    QueueAnswer::Now(Err(QueueError::JobUnfinished(_))) => assert_eq!(freed, None),
                     other => panic!("{other:?}"),
                 }
             }
@@ -195,10 +196,10 @@ impl Pair {
         let has_something = !waiting.is_empty() || !dead.is_empty();
         let topics = self.world.queue.topics.len();
         match self.world.ask(1, JobRequest::DeleteTopic { topic: topic.clone(), force }) {
-            Answer::Now(Err(QueueError::TopicInUse { .. })) => {
+            QueueAnswer::Now(Err(QueueError::TopicInUse { .. })) => {
                 assert!(self.model.is_used(&topic) || has_something && !force);
             }
-            Answer::Now(Ok(JobReply::Changed { count, more: false })) => {
+            QueueAnswer::Now(Ok(JobReply::Changed { count, more: false })) => {
                 assert!(force || !has_something, "{waiting:?} and {dead:?} are gone");
                 assert_eq!(count, (waiting.len() + dead.len()) as u64);
                 waiting.iter().for_each(|id| assert!(self.model.cancel(*id)));
@@ -215,16 +216,16 @@ impl Pair {
         let others_wait = self.model.pushes_wait();
         let answer = self.world.ask(owner, JobRequest::Push { jobs: jobs.clone(), wait: ms(wait) });
         match answer {
-            Answer::Now(Ok(JobReply::Pushed(pushed))) => {
+            QueueAnswer::Now(Ok(JobReply::Pushed(pushed))) => {
                 assert_eq!(self.model.push(&jobs), PushAnswer::Pushed(pushed));
             }
-            Answer::Now(Err(QueueError::Full { .. })) => {
+            QueueAnswer::Now(Err(QueueError::Full { .. })) => {
                 assert_eq!((wait, self.model.push(&jobs)), (0, PushAnswer::Full));
             }
-            Answer::Now(Err(QueueError::Limit { .. })) => {
+            QueueAnswer::Now(Err(QueueError::Limit { .. })) => {
                 assert_eq!(self.model.push(&jobs), PushAnswer::Never);
             }
-            Answer::Parked(park) => {
+            QueueAnswer::Parked(park) => {
                 // Behind others, it waits whether it fits or not.
                 if !others_wait {
                     assert_eq!(self.model.push(&jobs), PushAnswer::Full);
@@ -244,13 +245,15 @@ impl Pair {
 
     fn cancel(&mut self, job: JobRef) {
         match self.world.ask(1, JobRequest::Cancel(job)) {
-            Answer::Now(Ok(JobReply::Job(info))) => {
+            QueueAnswer::Now(Ok(JobReply::Job(info))) => {
                 assert_eq!(info.state, JobState::Cancelled);
                 assert!(self.model.cancel(info.id));
             }
-            Answer::Now(Err(QueueError::JobFinished(id))) => assert!(!self.model.cancel(id)),
-            Answer::Ask(Sought::Job { job: JobRef::Id(id), .. }) => assert!(!self.model.cancel(id)),
-            Answer::Ask(_) => {}
+            QueueAnswer::Now(Err(QueueError::JobFinished(id))) => assert!(!self.model.cancel(id)),
+            QueueAnswer::Ask(OutcomeQuery::Job { job: JobRef::Id(id), .. }) => {
+                assert!(!self.model.cancel(id))
+            }
+            QueueAnswer::Ask(_) => {}
             other => panic!("{other:?}"),
         }
     }
@@ -271,7 +274,7 @@ impl Pair {
         let topics = 0..queue.topics.len() as u32;
         let forgettable: Vec<u32> = topics.filter(|topic| queue.is_forgettable(*topic)).collect();
         let is_idle =
-            |topic: &u32| queue.idle.contains(&(queue.topics[*topic as usize].maker, *topic));
+            |topic: &u32| queue.idle.contains(&(queue.topics[*topic as usize].creator, *topic));
         assert!(forgettable.iter().all(is_idle), "{forgettable:?}");
     }
 
@@ -302,7 +305,7 @@ impl Pair {
         }
         for topic in ["a", "b"].map(Blob::from) {
             let info = self.world.ask(1, JobRequest::Topic(topic.clone()));
-            let Answer::Now(Ok(JobReply::Topic(info))) = info else { continue };
+            let QueueAnswer::Now(Ok(JobReply::Topic(info))) = info else { continue };
             let count = |state| counts.get(&(topic.clone(), state)).copied().unwrap_or(0);
             let all =
                 counts.iter().filter(|((of, _), _)| *of == topic).map(|(_, it)| it).sum::<u64>();

@@ -4,20 +4,20 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::queue::job::{Job, Phase};
-use crate::queue::outcomes::Topical;
-use crate::queue::topic::{Index, Taken, Topic};
+use crate::queue::job::{Job, JobPhase};
+use crate::queue::outcomes::TopicPage;
+use crate::queue::topic::{Index, IndexHold, TopicState};
 use crate::queue::{TopicNo, millis};
 
 /// Returns the due time of a job whose delay is over, which the journal need not record.
 fn is_due(job: &Job, utc: u64) -> Option<u64> {
     match job.phase {
-        Phase::Delayed(due) if due <= utc && job.order_key().is_none() => Some(due),
+        JobPhase::Delayed(due) if due <= utc && job.order_key().is_none() => Some(due),
         _ => None,
     }
 }
 
-fn place(state: &State, job: &Job, utc: u64) -> (i64, u64) {
+fn place(state: &QueueState, job: &Job, utc: u64) -> (i64, u64) {
     match is_due(job, utc) {
         Some(due) => {
             let lead = millis(state.config.priority_step) * u64::from(job.priority);
@@ -27,12 +27,12 @@ fn place(state: &State, job: &Job, utc: u64) -> (i64, u64) {
     }
 }
 
-fn job_line(state: &State, job: &Job, utc: u64) -> String {
+fn job_line(state: &QueueState, job: &Job, utc: u64) -> String {
     let phase = match job.phase {
-        Phase::Reserved(_) | Phase::Recording if job.resumable => {
+        JobPhase::Reserved(_) | JobPhase::Recording if job.resumable => {
             format!("held for {} to resume", job.user)
         }
-        Phase::Reserved(_) | Phase::Recording => "held".to_owned(),
+        JobPhase::Reserved(_) | JobPhase::Recording => "held".to_owned(),
         _ if is_due(job, utc).is_some() => "Ready".to_owned(),
         other => format!("{other:?}"),
     };
@@ -61,11 +61,17 @@ fn job_line(state: &State, job: &Job, utc: u64) -> String {
     )
 }
 
-fn topic_lines(state: &State, number: TopicNo, topic: &Topic, utc: u64, out: &mut Vec<String>) {
+fn topic_lines(
+    state: &QueueState,
+    number: TopicNo,
+    topic: &TopicState,
+    utc: u64,
+    out: &mut Vec<String>,
+) {
     let name = &topic.name;
     let of_topic = || state.jobs.iter().map(|(_, job)| job).filter(|job| job.topic == number);
     let woken = of_topic().filter(|job| is_due(job, utc).is_some()).count() as u64;
-    let Topic { settings, paused, totals, jobs, bytes, waiting, .. } = topic;
+    let TopicState { settings, paused, totals, jobs, bytes, waiting, .. } = topic;
     out.push(format!("topic {number} {name} {settings:?} paused {paused} {totals:?}"));
     out.push(format!(
         "topic {name} jobs {jobs} bytes {bytes} ready {} waiting {waiting} delayed {} reserved {} \
@@ -75,7 +81,7 @@ fn topic_lines(state: &State, number: TopicNo, topic: &Topic, utc: u64, out: &mu
         topic.reserved,
         topic.dead.keys(),
     ));
-    let stands = |job: &&Job| job.phase == Phase::Ready || is_due(job, utc).is_some();
+    let stands = |job: &&Job| job.phase == JobPhase::Ready || is_due(job, utc).is_some();
     let mut ready: Vec<_> =
         of_topic().filter(stands).map(|job| (place(state, job, utc), job.id)).collect();
     ready.sort_unstable();
@@ -91,9 +97,9 @@ fn topic_lines(state: &State, number: TopicNo, topic: &Topic, utc: u64, out: &mu
     out.push(format!("topic {name} lanes {lanes:?}"));
     // An index that is no longer taken names a dead letter or nothing, whether it was freed yet or not.
     let indexes = topic.indexes.iter().filter_map(|(name, entry)| match entry.taken {
-        Taken::Until(until, _) if until <= utc => {
+        IndexHold::Until(until, _) if until <= utc => {
             let kept = topic.dead.contains_key(&entry.id);
-            kept.then_some((name, Index { taken: Taken::No, ..*entry }))
+            kept.then_some((name, Index { taken: IndexHold::No, ..*entry }))
         }
         _ => Some((name, *entry)),
     });
@@ -102,7 +108,7 @@ fn topic_lines(state: &State, number: TopicNo, topic: &Topic, utc: u64, out: &mu
 }
 
 /// Describes a queue in lines.
-pub(super) fn describe(state: &State, utc: u64) -> Vec<String> {
+pub(super) fn describe(state: &QueueState, utc: u64) -> Vec<String> {
     let mut out = vec![format!(
         "next {} line {} unfinished {} bytes {}",
         state.next_id, state.line, state.unfinished, state.bytes
@@ -128,14 +134,14 @@ pub(super) fn describe_outcomes(outcomes: &mut Outcomes, topics: &[Blob], now: N
     let mut out = vec![format!("{} results", outcomes.results())];
     let unknown = Blob::from("of which nothing is kept");
     for topic in topics.iter().chain([&unknown]) {
-        let first = match seek(outcomes, now, topic, 0) {
+        let first = match query(outcomes, now, topic, 0) {
             Err(QueueError::OutcomesGone { first }) => first,
             _ => 1,
         };
         out.push(format!("{topic} from {first}"));
         let mut after = first - 1;
         loop {
-            let page = seek(outcomes, now, topic, after).expect("nothing is gone meanwhile");
+            let page = query(outcomes, now, topic, after).expect("nothing is gone meanwhile");
             after = page.after;
             out.extend(page.jobs.iter().map(|job| format!("{job:?}")));
             if !page.more {
@@ -144,8 +150,9 @@ pub(super) fn describe_outcomes(outcomes: &mut Outcomes, topics: &[Blob], now: N
         }
         for index in ["i", "j"] {
             let job = JobRef::Index { topic: topic.clone(), index: index.into() };
-            let sought = Sought::Job { job, to_cancel: false };
-            let Found::Now(found) = outcomes.seek(now, ClientId::Process, sought, ms(0), &|_| true)
+            let sought = OutcomeQuery::Job { job, to_cancel: false };
+            let OutcomeLookup::Now(found) =
+                outcomes.query(now, ClientId::Process, sought, ms(0), &|_| true)
             else {
                 panic!("waits")
             };
@@ -155,17 +162,17 @@ pub(super) fn describe_outcomes(outcomes: &mut Outcomes, topics: &[Blob], now: N
     out
 }
 
-fn seek(
+fn query(
     outcomes: &mut Outcomes,
     now: Now,
     topic: &Blob,
     after: u64,
 ) -> Result<crate::model::JobPage, QueueError> {
-    let topic = Topical { name: topic.clone(), known: true, limit: 100 };
-    let sought = Sought::Outcomes { topic, after: Some(after) };
-    match outcomes.seek(now, ClientId::Process, sought, ms(0), &|_| true) {
-        Found::Now(Ok(JobReply::Jobs(page))) => Ok(page),
-        Found::Now(Err(error)) => Err(error),
+    let topic = TopicPage { name: topic.clone(), known: true, limit: 100 };
+    let sought = OutcomeQuery::Outcomes { topic, after: Some(after) };
+    match outcomes.query(now, ClientId::Process, sought, ms(0), &|_| true) {
+        OutcomeLookup::Now(Ok(JobReply::Jobs(page))) => Ok(page),
+        OutcomeLookup::Now(Err(error)) => Err(error),
         other => panic!("{other:?}"),
     }
 }

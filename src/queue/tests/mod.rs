@@ -21,7 +21,8 @@ mod world;
 use std::time::Duration;
 
 use super::{
-    Answer, Effect, Found, Now, Outcomes, QueueError, Requester, Settled, Sought, State, Told,
+    Effect, Now, OutcomeAnswer, OutcomeLookup, OutcomeQuery, Outcomes, QueueAnswer, QueueError,
+    QueueState, Requester, SettleProgress,
 };
 use crate::config::{Config, QueueConfig};
 use crate::fair::ClientId;

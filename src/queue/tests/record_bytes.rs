@@ -5,15 +5,16 @@ use std::fmt::Write;
 use expect_test::expect;
 
 use super::*;
-use crate::journal::Batch;
+use crate::journal::RecordBatch;
 use crate::queue::change::{
-    Again, Change, Cost, Finish, Kept, KeptState, New, Rare, Resumable, Set, Totals,
+    Cost, Finish, JobSnapshot, JobSnapshotState, PushedJob, QueueChange, RareFields, RequeueAt,
+    Resumable, ScheduleSet, Totals,
 };
 use crate::queue::record::{StoredBackoff, StoredOutcome, StoredUnique, encode_record};
 use crate::record::decode;
 
-fn new(rare: Option<Rare>) -> New {
-    New {
+fn new(rare: Option<RareFields>) -> PushedJob {
+    PushedJob {
         id: 1,
         topic: 0,
         payload: "job".into(),
@@ -25,8 +26,8 @@ fn new(rare: Option<Rare>) -> New {
     }
 }
 
-fn rare() -> Rare {
-    Rare {
+fn rare() -> RareFields {
+    RareFields {
         index: Some("i".into()),
         unique: StoredUnique::Finished(251),
         order_key: Some("key".into()),
@@ -36,9 +37,9 @@ fn rare() -> Rare {
 
 const RESUMABLE: Resumable = Resumable { visibility_ms: 30_000, user: 1 << 40 };
 
-fn kept(id: JobId, state: KeptState) -> Change {
-    Change::JobKept(Box::new(Kept {
-        new: New { id, ..new(Some(rare())) },
+fn kept(id: JobId, state: JobSnapshotState) -> QueueChange {
+    QueueChange::JobKept(Box::new(JobSnapshot {
+        new: PushedJob { id, ..new(Some(rare())) },
         state,
         epoch: 4,
         failures: 2,
@@ -68,9 +69,9 @@ fn settings() -> TopicSettings {
 }
 
 /// Returns one change of each kind, each of which can follow the ones before it.
-fn changes() -> Vec<(&'static str, Change)> {
+fn changes() -> Vec<(&'static str, QueueChange)> {
     let name = || Blob::from("mail");
-    let set = Set {
+    let set = ScheduleSet {
         name: "s".into(),
         cron: "0 3 * * *".to_owned(),
         timezone: "UTC".to_owned(),
@@ -80,65 +81,66 @@ fn changes() -> Vec<(&'static str, Change)> {
         priority: 0,
         retry_max: None,
         loss_max: Some(1),
-        rare: Rare::default(),
+        rare: RareFields::default(),
         next: Some(301),
         pushed: 2,
         missed: 1,
     };
     let (settings, constant) = (settings(), StoredBackoff::Constant(ms(70)));
-    let waiting = Rare { unique: StoredUnique::Waiting, backoff: Some(constant), ..rare() };
+    let waiting = RareFields { unique: StoredUnique::Waiting, backoff: Some(constant), ..rare() };
     let error = || Some("wrong".to_owned());
-    let again = |again, cost, error| Change::Again { id: 1, again, cost, error };
-    let dead = Change::Dead { id: 1, cost: Cost::Failure, error: "wrong".to_owned() };
+    let again = |again, cost, error| QueueChange::Again { id: 1, again, cost, error };
+    let dead = QueueChange::Dead { id: 1, cost: Cost::Failure, error: "wrong".to_owned() };
     vec![
-        ("topic made", Change::TopicMade { name: name() }),
-        ("topic set", Change::TopicSet { topic: 0, settings: (&settings).into() }),
-        ("topic paused", Change::TopicPaused { topic: 0, paused: true }),
-        ("pushed", Change::Pushed(New { due: 400, ..new(Some(rare())) })),
-        ("woken", Change::Woken { id: 1 }),
-        ("started", Change::Started { id: 1 }),
-        ("again at the head", again(Again::Head, Cost::Loss, error())),
-        ("again later", again(Again::At(400), Cost::Failure, error())),
-        ("again for nothing", again(Again::Head, Cost::Nothing, None)),
-        ("started resumable", Change::StartedResumable { id: 1, resumable: RESUMABLE }),
+        ("topic made", QueueChange::TopicMade { name: name() }),
+        ("topic set", QueueChange::TopicSet { topic: 0, settings: (&settings).into() }),
+        ("topic paused", QueueChange::TopicPaused { topic: 0, paused: true }),
+        ("pushed", QueueChange::Pushed(PushedJob { due: 400, ..new(Some(rare())) })),
+        ("woken", QueueChange::Woken { id: 1 }),
+        ("started", QueueChange::Started { id: 1 }),
+        ("again at the head", again(RequeueAt::Head, Cost::Loss, error())),
+        ("again later", again(RequeueAt::At(400), Cost::Failure, error())),
+        ("again for nothing", again(RequeueAt::Head, Cost::Nothing, None)),
+        ("started resumable", QueueChange::StartedResumable { id: 1, resumable: RESUMABLE }),
         ("dead", dead.clone()),
-        ("replayed", Change::Replayed { id: 1 }),
-        ("done", Change::Done { id: 1 }),
-        ("pushed", Change::Pushed(New { id: 2, ..new(None) })),
-        ("cancelled", Change::Cancelled { id: 2 }),
-        ("pushed", Change::Pushed(New { id: 3, ..new(Some(waiting)) })),
-        ("dead", Change::Dead { id: 3, cost: Cost::Loss, error: "lost".to_owned() }),
-        ("evicted", Change::Evicted { id: 3 }),
-        ("schedule set", Change::ScheduleSet(set)),
-        ("schedule came", Change::ScheduleCame { name: "s".into(), next: None, missed: true }),
-        ("schedule removed", Change::ScheduleRemoved { name: "s".into() }),
-        ("topic made", Change::TopicMade { name: "misspelt".into() }),
-        ("topic replaced", Change::TopicReplaced { topic: 1, name: "post".into() }),
-        ("clock set back", Change::ClockSetBack { by: 400 }),
-        ("pushed", Change::Pushed(New { id: 4, ..new(Some(rare())) })),
-        ("index freed", Change::IndexFreed { topic: 0, index: "i".into(), id: 4 }),
-        ("cleared", Change::Cleared { id: 4 }),
-        ("topic deleted", Change::TopicDeleted { topic: 1 }),
-        ("fenced", Change::Fenced { next_id: 70_000, epochs: 300 }),
+        ("replayed", QueueChange::Replayed { id: 1 }),
+        ("done", QueueChange::Done { id: 1 }),
+        ("pushed", QueueChange::Pushed(PushedJob { id: 2, ..new(None) })),
+        ("cancelled", QueueChange::Cancelled { id: 2 }),
+        ("pushed", QueueChange::Pushed(PushedJob { id: 3, ..new(Some(waiting)) })),
+        ("dead", QueueChange::Dead { id: 3, cost: Cost::Loss, error: "lost".to_owned() }),
+        ("evicted", QueueChange::Evicted { id: 3 }),
+        ("schedule set", QueueChange::ScheduleSet(set)),
+        ("schedule came", QueueChange::ScheduleCame { name: "s".into(), next: None, missed: true }),
+        ("schedule removed", QueueChange::ScheduleRemoved { name: "s".into() }),
+        ("topic made", QueueChange::TopicMade { name: "misspelt".into() }),
+        ("topic replaced", QueueChange::TopicReplaced { topic: 1, name: "post".into() }),
+        ("clock set back", QueueChange::ClockSetBack { by: 400 }),
+        ("pushed", QueueChange::Pushed(PushedJob { id: 4, ..new(Some(rare())) })),
+        ("index freed", QueueChange::IndexFreed { topic: 0, index: "i".into(), id: 4 }),
+        ("cleared", QueueChange::Cleared { id: 4 }),
+        ("topic deleted", QueueChange::TopicDeleted { topic: 1 }),
+        ("fenced", QueueChange::Fenced { next_id: 70_000, epochs: 300 }),
     ]
 }
 
-fn changes_of_snapshots() -> Vec<(&'static str, Change)> {
+fn changes_of_snapshots() -> Vec<(&'static str, QueueChange)> {
     let settings = settings();
     let (name, totals) = (Blob::from("mail"), Totals { pushed: 9, done: 8, ..Totals::default() });
-    let topic = Change::TopicKept { name, settings: (&settings).into(), paused: false, totals };
+    let topic =
+        QueueChange::TopicKept { name, settings: (&settings).into(), paused: false, totals };
     let (index, state) = (Blob::from("i"), Finish::Done);
     vec![
-        ("began", Change::Began { next_id: 251, line: 300 }),
+        ("began", QueueChange::Began { next_id: 251, line: 300 }),
         ("topic kept", topic),
-        ("index kept", Change::IndexKept { topic: 0, index, id: 9, state, until: 300 }),
-        ("job kept", kept(1, KeptState::Reserved)),
-        ("job kept resumable", kept(2, KeptState::ReservedResumable(RESUMABLE))),
-        ("unheard", Change::Unheard(Box::new(StoredOutcome::from(&dead_outcome())))),
+        ("index kept", QueueChange::IndexKept { topic: 0, index, id: 9, state, until: 300 }),
+        ("job kept", kept(1, JobSnapshotState::Reserved)),
+        ("job kept resumable", kept(2, JobSnapshotState::ReservedResumable(RESUMABLE))),
+        ("unheard", QueueChange::Unheard(Box::new(StoredOutcome::from(&dead_outcome())))),
     ]
 }
 
-fn record_of(change: &Change) -> Vec<u8> {
+fn record_of(change: &QueueChange) -> Vec<u8> {
     let mut out = Vec::new();
     encode_record(300, [change].into_iter(), &mut out);
     out
@@ -159,9 +161,9 @@ fn dead_outcome() -> JobInfo {
 }
 
 fn snapshot_of(outcomes: &mut Outcomes) -> Vec<Vec<u8>> {
-    let mut batch = Batch::new();
+    let mut batch = RecordBatch::new();
     outcomes.begin_snapshot();
-    while outcomes.tell_snapshot(9, &mut batch) {}
+    while outcomes.write_snapshot(9, &mut batch) {}
     outcomes.end_snapshot();
     batch.payloads()
 }
@@ -205,13 +207,13 @@ fn hex(bytes: &[u8]) -> String {
 fn the_bytes_of_every_change_stay_as_they_are() {
     let mut out = String::new();
     for changes in [changes(), changes_of_snapshots()] {
-        let mut queue = State::new(Config::new().queue, 1);
+        let mut queue = QueueState::new(Config::new().queue, 1);
         for (name, change) in changes {
             let record = record_of(&change);
             writeln!(out, "{name}").unwrap();
             out.push_str(&hex(&record));
             // After state machine, version, time and count.
-            let (read, rest) = decode::<Change>(&record[6..]).unwrap();
+            let (read, rest) = decode::<QueueChange>(&record[6..]).unwrap();
             assert_eq!((read, rest), (change, &[][..]));
             queue.replay(&record).unwrap();
         }
@@ -332,21 +334,21 @@ fn the_bytes_of_every_change_stay_as_they_are() {
 
 #[test]
 fn a_record_of_another_version_is_refused() {
-    let good = record_of(&Change::TopicMade { name: "mail".into() });
+    let good = record_of(&QueueChange::TopicMade { name: "mail".into() });
     for other in [[2, 0], [2, 2], [1, 1]] {
         let record = [&other, &good[2..]].concat();
-        let refusal = State::new(Config::new().queue, 1).replay(&record).unwrap_err();
+        let refusal = QueueState::new(Config::new().queue, 1).replay(&record).unwrap_err();
         assert!(refusal.contains("another version"), "{refusal}");
     }
     for cut in 2..good.len() {
-        assert!(State::new(Config::new().queue, 1).replay(&good[..cut]).is_err(), "{cut}");
+        assert!(QueueState::new(Config::new().queue, 1).replay(&good[..cut]).is_err(), "{cut}");
     }
 }
 
 #[test]
 fn lengths_that_lie_are_refused() {
     let huge = [253, 255, 255, 255, 255, 255, 255, 255, 127];
-    let made = record_of(&Change::TopicMade { name: "mail".into() });
+    let made = record_of(&QueueChange::TopicMade { name: "mail".into() });
     // A name, a payload, the delays of a backoff, the errors of a kept job.
     let starts: [&[u8]; 4] = [
         &[0],
@@ -356,7 +358,7 @@ fn lengths_that_lie_are_refused() {
     ];
     for start in starts {
         let record = [&[2, 1, 100, 1], start, &huge, b"rest"].concat();
-        let mut queue = State::new(Config::new().queue, 1);
+        let mut queue = QueueState::new(Config::new().queue, 1);
         queue.replay(&made).unwrap();
         assert!(queue.replay(&record).is_err(), "{start:?}");
     }
@@ -367,9 +369,9 @@ fn lengths_that_lie_are_refused() {
 #[test]
 fn the_size_of_a_change_is_foretold() {
     let long = StoredBackoff::List(vec![Duration::MAX; 1_000]);
-    let long = Rare { backoff: Some(long), ..rare() };
-    let mut all: Vec<Change> = changes().into_iter().map(|(_, change)| change).collect();
-    all.push(Change::Pushed(new(Some(long))));
+    let long = RareFields { backoff: Some(long), ..rare() };
+    let mut all: Vec<QueueChange> = changes().into_iter().map(|(_, change)| change).collect();
+    all.push(QueueChange::Pushed(new(Some(long))));
     for change in all {
         let (bytes, record) = (change.bytes(), record_of(&change).len());
         assert!(2 * bytes >= record, "{change:?}: {bytes} of {record}");

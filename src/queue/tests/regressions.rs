@@ -345,9 +345,10 @@ fn what_was_cancelled_is_told_after_a_crash() {
     world.turn_of_the_queue();
     world.restart();
     let states = [1, 2].map(|id| {
-        let sought = Sought::Job { job: JobRef::Id(id), to_cancel: false };
-        match world.outcomes.seek(world.now, ClientId::Process, sought, Duration::ZERO, &|_| true) {
-            Found::Now(Ok(JobReply::Job(info))) => (info.state, info.outcome),
+        let sought = OutcomeQuery::Job { job: JobRef::Id(id), to_cancel: false };
+        match world.outcomes.query(world.now, ClientId::Process, sought, Duration::ZERO, &|_| true)
+        {
+            OutcomeLookup::Now(Ok(JobReply::Job(info))) => (info.state, info.outcome),
             other => panic!("{other:?}"),
         }
     });
@@ -373,6 +374,6 @@ fn a_result_is_looked_for_before_it_is_given_up_for_age() {
     world.later(60);
     world.restart();
     let all = JobRequest::List { topic: "mail".into(), state: JobState::Ready, after: 0, limit: 9 };
-    let Answer::Now(Ok(JobReply::Jobs(ready))) = world.ask(1, all) else { panic!("a page") };
+    let QueueAnswer::Now(Ok(JobReply::Jobs(ready))) = world.ask(1, all) else { panic!("a page") };
     assert_eq!(ready.jobs, []);
 }

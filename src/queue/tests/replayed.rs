@@ -173,10 +173,10 @@ proptest! {
 pub(crate) fn records_of(ops: Vec<Op>) -> [Vec<Vec<u8>>; 2] {
     let mut life = Life::new(steady());
     ops.into_iter().filter(|op| !matches!(op, Op::Restart)).for_each(|op| life.step(op));
-    let mut batch = crate::journal::Batch::new();
+    let mut batch = crate::journal::RecordBatch::new();
     life.world.queue.begin_snapshot();
     life.world.outcomes.begin_snapshot();
-    while life.world.queue.tell_snapshot(5, &mut batch) {}
-    while life.world.outcomes.tell_snapshot(5, &mut batch) {}
+    while life.world.queue.write_snapshot(5, &mut batch) {}
+    while life.world.outcomes.write_snapshot(5, &mut batch) {}
     [life.world.records, batch.payloads()]
 }

@@ -209,9 +209,9 @@ impl Stage {
         } else if let Some(verdict) = words.verdict() {
             let settlement = Settlement { reservation: words.reservation(), verdict };
             match self.world.queue.settle(self.world.now, settlement) {
-                Ok(Settled::Now) => {}
-                Ok(Settled::Recording) if words.named("held").is_some() => {}
-                Ok(Settled::Recording) => {
+                Ok(SettleProgress::Now) => {}
+                Ok(SettleProgress::Recording) if words.named("held").is_some() => {}
+                Ok(SettleProgress::Recording) => {
                     let effects = self.world.turn();
                     self.effects(effects);
                     let effects = self.world.record(words.named("unrecorded").is_none());
@@ -226,8 +226,10 @@ impl Stage {
         self.effects(effects);
         for (park, told) in std::mem::take(&mut self.world.told) {
             match told {
-                Told::Reply(reply) => self.reply(&format!("#{park} "), reply),
-                Told::Late(id) => writeln!(self.out, "  #{park} is late for job {id}").unwrap(),
+                OutcomeAnswer::Reply(reply) => self.reply(&format!("#{park} "), reply),
+                OutcomeAnswer::Late(id) => {
+                    writeln!(self.out, "  #{park} is late for job {id}").unwrap()
+                }
             }
         }
     }
@@ -275,16 +277,17 @@ impl Stage {
 
     fn ask(&mut self, owner: u64, request: JobRequest, wait: Duration) {
         let sought = match self.world.ask(owner, request) {
-            Answer::Now(Ok(reply)) => return self.reply("", reply),
-            Answer::Now(Err(error)) => return writeln!(self.out, "  {error}").unwrap(),
-            Answer::Parked(_) => return,
-            Answer::Ask(sought) => sought,
+            QueueAnswer::Now(Ok(reply)) => return self.reply("", reply),
+            QueueAnswer::Now(Err(error)) => return writeln!(self.out, "  {error}").unwrap(),
+            QueueAnswer::Parked(_) => return,
+            QueueAnswer::Ask(sought) => sought,
         };
-        match self.world.outcomes.seek(self.world.now, ClientId::Process, sought, wait, &|_| true) {
-            Found::Now(Ok(reply)) => self.reply("", reply),
-            Found::Now(Err(error)) => writeln!(self.out, "  {error}").unwrap(),
-            Found::Parked(park) => writeln!(self.out, "  waits as #{park}").unwrap(),
-            Found::Unfinished(id) => self.ask(owner, JobRequest::Get(JobRef::Id(id)), wait),
+        match self.world.outcomes.query(self.world.now, ClientId::Process, sought, wait, &|_| true)
+        {
+            OutcomeLookup::Now(Ok(reply)) => self.reply("", reply),
+            OutcomeLookup::Now(Err(error)) => writeln!(self.out, "  {error}").unwrap(),
+            OutcomeLookup::Parked(park) => writeln!(self.out, "  waits as #{park}").unwrap(),
+            OutcomeLookup::Unfinished(id) => self.ask(owner, JobRequest::Get(JobRef::Id(id)), wait),
         }
     }
 

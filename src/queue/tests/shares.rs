@@ -360,9 +360,9 @@ proptest! {
                     fits
                 });
                 for (id, _) in within {
-                    let sought = Sought::Job { job: JobRef::Id(*id), to_cancel: false };
-                    let found = outcomes.seek(now, ClientId::Process, sought, ms(0), &|_| true);
-                    let is_there = matches!(found, Found::Now(Ok(_)));
+                    let sought = OutcomeQuery::Job { job: JobRef::Id(*id), to_cancel: false };
+                    let found = outcomes.query(now, ClientId::Process, sought, ms(0), &|_| true);
+                    let is_there = matches!(found, OutcomeLookup::Now(Ok(_)));
                     prop_assert!(is_there, "{id} of topic {topic} is gone");
                 }
             }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::queue::outcomes::Topical;
+use crate::queue::outcomes::TopicPage;
 use crate::store::tests::cases;
 
 fn reserved(config: QueueConfig, jobs: usize) -> World {
@@ -33,10 +33,10 @@ fn fail(world: &mut World, id: JobId) {
 
 /// Returns the number of the newest outcome.
 fn newest(world: &mut World) -> u64 {
-    let topic = Topical { name: "mail".into(), known: true, limit: 100 };
-    let sought = Sought::Outcomes { topic, after: Some(u64::MAX) };
-    match world.outcomes.seek(world.now, ClientId::Process, sought, Duration::ZERO, &|_| true) {
-        Found::Now(Err(QueueError::FutureOutcome { newest, .. })) => newest,
+    let topic = TopicPage { name: "mail".into(), known: true, limit: 100 };
+    let sought = OutcomeQuery::Outcomes { topic, after: Some(u64::MAX) };
+    match world.outcomes.query(world.now, ClientId::Process, sought, Duration::ZERO, &|_| true) {
+        OutcomeLookup::Now(Err(QueueError::FutureOutcome { newest, .. })) => newest,
         other => panic!("{other:?}"),
     }
 }
@@ -80,7 +80,7 @@ fn j16_a_result_that_was_given_up_is_not_told_again() {
     world.record_in_the_outcomes_alone();
     world.restart();
     let all = JobRequest::List { topic: "mail".into(), state: JobState::Ready, after: 0, limit: 9 };
-    let Answer::Now(Ok(JobReply::Jobs(ready))) = world.ask(1, all) else { panic!("a page") };
+    let QueueAnswer::Now(Ok(JobReply::Jobs(ready))) = world.ask(1, all) else { panic!("a page") };
     assert_eq!(ready.jobs, []);
     assert_eq!(newest(&mut world), 2);
 }
@@ -123,7 +123,7 @@ fn j7_a_clock_that_was_set_back_makes_no_dead_letter_older() {
 
 fn dead(world: &mut World) -> Vec<JobId> {
     let all = JobRequest::List { topic: "mail".into(), state: JobState::Dead, after: 0, limit: 9 };
-    let Answer::Now(Ok(JobReply::Jobs(page))) = world.ask(1, all) else { panic!("a page") };
+    let QueueAnswer::Now(Ok(JobReply::Jobs(page))) = world.ask(1, all) else { panic!("a page") };
     page.jobs.iter().map(|job| job.id).collect()
 }
 
@@ -233,9 +233,9 @@ proptest! {
         world.record(true);
         let mut recorded = BTreeMap::<_, u32>::new();
         let mut finished = BTreeMap::<_, u32>::new();
-        let (mut queue, mut outcomes) = (State::new(config.clone(), 1), Outcomes::new(config));
+        let (mut queue, mut outcomes) = (QueueState::new(config.clone(), 1), Outcomes::new(config));
         for record in &world.records {
-            if State::owns(record) {
+            if QueueState::owns(record) {
                 let before = finishes(&queue);
                 queue.replay(record).unwrap();
                 for (state, after) in finishes(&queue) {
@@ -257,7 +257,7 @@ proptest! {
 }
 
 /// Returns how many jobs ever finished, and how.
-fn finishes(queue: &State) -> BTreeMap<&'static str, u32> {
+fn finishes(queue: &QueueState) -> BTreeMap<&'static str, u32> {
     let mut finishes = BTreeMap::new();
     for totals in queue.topics.iter().map(|topic| topic.totals) {
         for (state, count) in

@@ -127,10 +127,10 @@ fn a_push_to_several_topics_keeps_all_of_them() {
     let refused = world.ask(1, push(&["c", "a", "b"]));
     assert!(matches!(
         &refused,
-        Answer::Now(Err(QueueError::Limit { name: "queue.topics_max", .. }))
+        QueueAnswer::Now(Err(QueueError::Limit { name: "queue.topics_max", .. }))
     ));
     let pushed = world.ask(1, push(&["c", "b"]));
-    assert!(matches!(&pushed, Answer::Now(Ok(JobReply::Pushed(pushed))) if pushed.len() == 2));
+    assert!(matches!(&pushed, QueueAnswer::Now(Ok(JobReply::Pushed(pushed))) if pushed.len() == 2));
     world.turn();
     assert_eq!(world.queue.names.keys().cloned().collect::<Vec<_>>(), ["b", "c"].map(Blob::from));
 }
@@ -139,23 +139,23 @@ fn a_push_to_several_topics_keeps_all_of_them() {
 #[test]
 fn s10_a_new_topic_looks_at_those_that_were_left_not_at_all_there_are() {
     let config = QueueConfig { topics_max: 1_000, ..steady() };
-    let mut queue = State::new(config, 1);
+    let mut queue = QueueState::new(config, 1);
     let now = Now { steady: 0, utc: MORNING };
-    let push = |queue: &mut State, topic: &str| {
+    let push = |queue: &mut QueueState, topic: &str| {
         let jobs = vec![PushRequest::new(topic, "p")];
         queue.request(now, 1, JobRequest::Push { jobs, wait: Duration::ZERO })
     };
     for number in 0..1_000 {
-        assert!(matches!(push(&mut queue, &number.to_string()), Answer::Now(Ok(_))));
+        assert!(matches!(push(&mut queue, &number.to_string()), QueueAnswer::Now(Ok(_))));
     }
     for _ in 0..3 {
-        assert!(matches!(push(&mut queue, "one more"), Answer::Now(Err(_))));
+        assert!(matches!(push(&mut queue, "one more"), QueueAnswer::Now(Err(_))));
         assert_eq!(queue.idle.len(), 0, "none is looked at again");
     }
     queue.request(now, 1, JobRequest::Cancel(JobRef::Id(7)));
     queue.request(now, 1, JobRequest::Cancel(JobRef::Id(9)));
     assert_eq!(queue.idle.len(), 2);
-    assert!(matches!(push(&mut queue, "one more"), Answer::Now(Ok(_))));
+    assert!(matches!(push(&mut queue, "one more"), QueueAnswer::Now(Ok(_))));
     assert!(queue.names.contains_key(&b"8"[..]) && !queue.names.contains_key(&b"6"[..]));
 }
 
@@ -172,7 +172,9 @@ fn a_page_of_topics_ends_where_its_bytes_do() {
     let (mut after, mut listed) = (Blob::default(), Vec::new());
     loop {
         let answer = world.ask(1, JobRequest::Topics { after, limit: 0 });
-        let Answer::Now(Ok(JobReply::Topics { topics, more })) = answer else { panic!("a page") };
+        let QueueAnswer::Now(Ok(JobReply::Topics { topics, more })) = answer else {
+            panic!("a page")
+        };
         assert!((1..=3).contains(&topics.len()), "{topics:?}");
         listed.extend(topics.into_iter().map(|topic| topic.name));
         after = listed.last().cloned().unwrap();
@@ -186,15 +188,17 @@ fn a_page_of_topics_ends_where_its_bytes_do() {
 /// Regression: one client could use up all topics, with a waiting request in each.
 #[test]
 fn s10_a_client_makes_no_more_topics_than_it_leaves_for_others() {
-    let mut queue = State::new(QueueConfig { topics_max: 4, ..steady() }, 1);
+    let mut queue = QueueState::new(QueueConfig { topics_max: 4, ..steady() }, 1);
     let now = Now { steady: 1, utc: MORNING };
-    let push = |queue: &mut State, user, topic: &str| {
+    let push = |queue: &mut QueueState, user, topic: &str| {
         let jobs = vec![PushRequest::new(topic, "p")];
         let requester = Requester { owner: user, client: ClientId::User(user) };
         let request = JobRequest::Push { jobs, wait: Duration::ZERO };
         match queue.request_within(now, requester, request, &|_| true) {
-            Answer::Now(Ok(_)) => true,
-            Answer::Now(Err(QueueError::Limit { name: "queue.topics_max", max: 4, .. })) => false,
+            QueueAnswer::Now(Ok(_)) => true,
+            QueueAnswer::Now(Err(QueueError::Limit {
+                name: "queue.topics_max", max: 4, ..
+            })) => false,
             other => panic!("{other:?}"),
         }
     };

@@ -2,18 +2,18 @@
 
 use super::description::{describe, describe_outcomes};
 use super::*;
-use crate::journal::Batch;
+use crate::journal::RecordBatch;
 
 /// A replica that reads the records.
 struct Follower {
-    queue: State,
+    queue: QueueState,
     outcomes: Outcomes,
 }
 
 /// A snapshot in progress, and the records since it began.
 #[derive(Default)]
 struct Telling {
-    batch: Batch,
+    batch: RecordBatch,
     since: Vec<Vec<u8>>,
     queue_told: bool,
 }
@@ -23,11 +23,11 @@ pub(super) struct World {
     pub(super) now: Now,
     unaged: u64,
     pub(super) config: QueueConfig,
-    pub(super) queue: State,
+    pub(super) queue: QueueState,
     pub(super) outcomes: Outcomes,
     /// Results that are not recorded yet.
     pub(super) to_record: Vec<JobInfo>,
-    pub(super) told: Vec<(u64, Told)>,
+    pub(super) told: Vec<(u64, OutcomeAnswer)>,
     pub(super) records: Vec<Vec<u8>>,
     followers: Vec<Follower>,
     telling: Option<Telling>,
@@ -35,7 +35,7 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(config: QueueConfig) -> Self {
-        let mut queue = State::new(config.clone(), 7);
+        let mut queue = QueueState::new(config.clone(), 7);
         let mut outcomes = Outcomes::new(config.clone());
         queue.set_journaled(true);
         outcomes.set_journaled(true);
@@ -66,7 +66,7 @@ impl World {
         self.outcomes.set_unaged(self.unaged);
     }
 
-    pub(super) fn ask(&mut self, owner: u64, request: JobRequest) -> Answer {
+    pub(super) fn ask(&mut self, owner: u64, request: JobRequest) -> QueueAnswer {
         self.queue.request(self.now, owner, request)
     }
 
@@ -97,7 +97,7 @@ impl World {
                     self.outcomes.record(self.now, info.clone());
                     noted += 1;
                 }
-                Effect::Cleared(info) => self.outcomes.tell_cleared(info),
+                Effect::Cleared(info) => self.outcomes.answer_cleared(info),
                 _ => {}
             }
         }
@@ -178,10 +178,10 @@ impl World {
     pub(super) fn tell(&mut self, slice: usize) {
         let Some(telling) = &mut self.telling else { return };
         if !telling.queue_told {
-            telling.queue_told = !self.queue.tell_snapshot(slice, &mut telling.batch);
+            telling.queue_told = !self.queue.write_snapshot(slice, &mut telling.batch);
             return;
         }
-        if self.outcomes.tell_snapshot(slice, &mut telling.batch) {
+        if self.outcomes.write_snapshot(slice, &mut telling.batch) {
             return;
         }
         self.queue.end_snapshot();
@@ -255,13 +255,13 @@ impl World {
 
 impl Follower {
     fn new(config: &QueueConfig) -> Self {
-        Self { queue: State::new(config.clone(), 9), outcomes: Outcomes::new(config.clone()) }
+        Self { queue: QueueState::new(config.clone(), 9), outcomes: Outcomes::new(config.clone()) }
     }
 
     fn replay(&mut self, record: &[u8]) {
-        let replayed = match State::owns(record) {
+        let replayed = match QueueState::owns(record) {
             true => self.queue.replay(record),
-            false => self.outcomes.replay(record, |of, state| self.queue.heard(of, state)),
+            false => self.outcomes.replay(record, |of, state| self.queue.acknowledge(of, state)),
         };
         replayed.expect("a record that was written can be read");
     }

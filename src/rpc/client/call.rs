@@ -9,10 +9,10 @@ use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
-use super::inbound::{Answer, Outcome};
+use super::inbound::{CallOutcome, ServerAnswer};
 use super::jobs::reserved;
 use super::reason::closed;
-use super::shared::Handle;
+use super::shared::ClientHandle;
 use crate::error::{Error, ErrorCode};
 
 /// A request in progress. Await it for the answer, poll it with [`try_take`](Self::try_take), or drop
@@ -24,18 +24,18 @@ use crate::error::{Error, ErrorCode};
 #[must_use = "dropping a call cancels it"]
 pub struct Call<T> {
     id: u64,
-    receiver: oneshot::Receiver<Outcome>,
+    receiver: oneshot::Receiver<CallOutcome>,
     /// `None` once the answer was taken.
-    handle: Option<Arc<Handle>>,
-    fit: fn(Answer) -> Result<T, Error>,
+    handle: Option<Arc<ClientHandle>>,
+    fit: fn(ServerAnswer) -> Result<T, Error>,
 }
 
 impl<T> Call<T> {
     pub(super) fn new(
         id: u64,
-        receiver: oneshot::Receiver<Outcome>,
-        handle: Arc<Handle>,
-        fit: fn(Answer) -> Result<T, Error>,
+        receiver: oneshot::Receiver<CallOutcome>,
+        handle: Arc<ClientHandle>,
+        fit: fn(ServerAnswer) -> Result<T, Error>,
     ) -> Self {
         Self { id, receiver, handle: Some(handle), fit }
     }
@@ -55,7 +55,7 @@ impl<T> Call<T> {
         }
     }
 
-    fn taken(&mut self, outcome: Outcome) -> Result<T, Error> {
+    fn taken(&mut self, outcome: CallOutcome) -> Result<T, Error> {
         self.handle = None;
         outcome.and_then(self.fit)
     }

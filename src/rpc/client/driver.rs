@@ -11,15 +11,15 @@ use futures_util::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant as Tick, Sleep, sleep, sleep_until, timeout};
 
-use super::handshake::Connection;
+use super::handshake::ServerConnection;
 use super::inbound::{Inbound, unreadable};
 use super::reason::closed;
-use super::shared::Shared;
+use super::shared::ClientShared;
 use crate::environment;
 use crate::error::{Error, ErrorCode};
-use crate::rpc::backoff::Backoff;
+use crate::rpc::backoff::ReconnectBackoff;
 use crate::rpc::frame::{self, Kind};
-use crate::rpc::pulse::{Pulse, Silence};
+use crate::rpc::keep_alive::{KeepAlive, PeerSilence};
 use crate::rpc::socket::Socket;
 
 /// The space reserved for each read: for many small replies, or a good part of a large one.
@@ -29,9 +29,9 @@ const READ_BYTES: usize = 64 * 1024;
 const KEPT_BYTES: usize = 1024 * 1024;
 
 /// Ends the session with the driver, however the driver ends, including with its runtime.
-struct End(Arc<Shared>);
+struct EndSession(Arc<ClientShared>);
 
-impl Drop for End {
+impl Drop for EndSession {
     fn drop(&mut self) {
         self.0.drive(|session, _| session.end(&closed()));
         self.0.ended.close();
@@ -40,17 +40,18 @@ impl Drop for End {
 
 /// Runs the session on `connection` and its successors until it is no longer wanted.
 pub(super) fn run(
-    shared: Arc<Shared>,
-    connection: Connection,
+    shared: Arc<ClientShared>,
+    connection: ServerConnection,
 ) -> impl Future<Output = ()> + Send + 'static {
     // Made here, because a task that is never polled must end the session too.
-    let end = End(shared);
+    let end = EndSession(shared);
     async move { drive(&end.0, connection).await }
 }
 
-async fn drive(shared: &Shared, connection: Connection) {
+async fn drive(shared: &ClientShared, connection: ServerConnection) {
     let config = &shared.config;
-    let mut backoff = Backoff::new(config.reconnect_backoff_min, config.reconnect_backoff_max);
+    let mut backoff =
+        ReconnectBackoff::new(config.reconnect_backoff_min, config.reconnect_backoff_max);
     let mut connection = Some(connection);
     while let Some(current) = connection.take() {
         let since = environment::now();
@@ -64,11 +65,14 @@ async fn drive(shared: &Shared, connection: Connection) {
 }
 
 /// Waits until a connection is wanted, and opens one; `None` when the session is over.
-async fn reconnect(shared: &Shared, backoff: &mut Backoff) -> Option<Connection> {
+async fn reconnect(
+    shared: &ClientShared,
+    backoff: &mut ReconnectBackoff,
+) -> Option<ServerConnection> {
     loop {
         attend(shared, sleep(backoff.next(environment::random()))).await?;
         attend(shared, wanted(shared)).await?;
-        match attend(shared, Connection::open(&shared.config, &shared.way)).await? {
+        match attend(shared, ServerConnection::open(&shared.config, &shared.transport)).await? {
             Ok(connection) => {
                 shared.drive(|session, now| session.welcome(&connection.welcome, now));
                 shared.lost.send_replace(None);
@@ -76,7 +80,7 @@ async fn reconnect(shared: &Shared, backoff: &mut Backoff) -> Option<Connection>
             }
             Err(error) => {
                 tracing::debug!(addr = shared.config.addr, %error, "reconnect failed");
-                if shared.way.is_over() {
+                if shared.transport.is_over() {
                     shared.drive(|session, _| session.end(&error));
                     return None;
                 }
@@ -97,7 +101,7 @@ fn is_for_good(error: &Error) -> bool {
     matches!(error.code, ErrorCode::LoginFailed | ErrorCode::NotLoggedIn)
 }
 
-async fn wanted(shared: &Shared) {
+async fn wanted(shared: &ClientShared) {
     // Both this future and `attend` wait for the same notification, which only one of them receives:
     // `attend` receives it first, and polls this one again.
     std::future::poll_fn(|_| {
@@ -111,7 +115,7 @@ async fn wanted(shared: &Shared) {
 }
 
 /// Runs `work` without a connection, and enforces deadlines meanwhile; `None` when the session is over.
-async fn attend<T>(shared: &Shared, work: impl Future<Output = T>) -> Option<T> {
+async fn attend<T>(shared: &ClientShared, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     loop {
         let (over, deadline) = shared.drive(|session, now| {
@@ -137,25 +141,26 @@ async fn attend<T>(shared: &Shared, work: impl Future<Output = T>) -> Option<T> 
 }
 
 /// Serves one connection until it is lost, and returns the reason; `None` when the session is over.
-async fn serve(shared: &Shared, connection: Connection) -> Option<Error> {
-    let Connection { mut socket, mut received, .. } = connection;
+async fn serve(shared: &ClientShared, connection: ServerConnection) -> Option<Error> {
+    let ServerConnection { mut socket, mut received, .. } = connection;
     let config = &shared.config;
-    let mut pulse = Pulse::new(config.ping_interval, config.ping_timeout, environment::now());
-    let mut output = Output::default();
+    let mut keep_alive =
+        KeepAlive::new(config.ping_interval, config.ping_timeout, environment::now());
+    let mut output = WriteBuffer::default();
     let mut batch = Vec::new();
-    let mut timer = pin!(sleep_until(Tick::from_std(pulse.due())));
+    let mut timer = pin!(sleep_until(Tick::from_std(keep_alive.due())));
     loop {
         if let Err(error) = take_in(shared, &mut received, &mut batch) {
             return Some(error);
         }
-        let turn = turn(shared, &mut output, &mut pulse);
+        let turn = turn(shared, &mut output, &mut keep_alive);
         match turn {
-            Turn::Over => {
+            DriverTurn::Over => {
                 part(shared, &mut socket, &output).await;
                 return None;
             }
-            Turn::Lost(error) => return Some(error),
-            Turn::Until(at) => arm(timer.as_mut(), at),
+            DriverTurn::Lost(error) => return Some(error),
+            DriverTurn::Until(at) => arm(timer.as_mut(), at),
         }
         received.reserve(READ_BYTES);
         let moved = tokio::select! {
@@ -173,7 +178,7 @@ async fn serve(shared: &Shared, connection: Connection) -> Option<Error> {
         }
         match moved.read {
             Some(Ok(0)) => return Some(lost(shared, "the server closed it")),
-            Some(Ok(_)) => pulse.heard(environment::now()),
+            Some(Ok(_)) => keep_alive.heard(environment::now()),
             Some(Err(error)) => return Some(lost(shared, &error.to_string())),
             None => {}
         }
@@ -181,38 +186,38 @@ async fn serve(shared: &Shared, connection: Connection) -> Option<Error> {
 }
 
 /// The next action of the driver.
-enum Turn {
+enum DriverTurn {
     /// Wait for the socket, for work, or for this time.
     Until(Instant),
     Lost(Error),
     Over,
 }
 
-fn turn(shared: &Shared, output: &mut Output, pulse: &mut Pulse) -> Turn {
+fn turn(shared: &ClientShared, output: &mut WriteBuffer, keep_alive: &mut KeepAlive) -> DriverTurn {
     shared.drive(|session, now| {
         session.expire(now);
-        match pulse.look(now) {
-            Silence::Short => {}
-            Silence::Ask => session.say(Kind::Ping, 0),
-            Silence::Dead => return Turn::Lost(lost(shared, "the server is silent")),
+        match keep_alive.look(now) {
+            PeerSilence::Short => {}
+            PeerSilence::Ask => session.send_bare(Kind::Ping, 0),
+            PeerSilence::Dead => return DriverTurn::Lost(lost(shared, "the server is silent")),
         }
         if output.is_empty() {
             output.refill(|bytes| session.take_output(bytes, now));
         }
         if session.is_over(now) {
-            Turn::Over
+            DriverTurn::Over
         } else if session.is_left() && output.is_empty() {
-            Turn::Lost(lost(shared, "the server is stopping"))
+            DriverTurn::Lost(lost(shared, "the server is stopping"))
         } else {
-            let due = pulse.due();
-            Turn::Until(session.next_deadline().map_or(due, |deadline| deadline.min(due)))
+            let due = keep_alive.due();
+            DriverTurn::Until(session.next_deadline().map_or(due, |deadline| deadline.min(due)))
         }
     })
 }
 
 /// Processes every complete frame that was received.
 fn take_in(
-    shared: &Shared,
+    shared: &ClientShared,
     received: &mut BytesMut,
     batch: &mut Vec<Inbound>,
 ) -> Result<(), Error> {
@@ -255,7 +260,7 @@ fn next_frame(bytes: &[u8], body_bytes_max: usize) -> Result<Option<(Inbound, &[
 /// Handles a failed write. A server that ends a connection sends the reason and closes; a write can
 /// fail before the reason is read.
 fn write_failed(
-    shared: &Shared,
+    shared: &ClientShared,
     received: &mut BytesMut,
     socket: &mut Socket,
     error: &io::Error,
@@ -269,7 +274,7 @@ fn write_failed(
 }
 
 /// Sends the remaining output, for a limited time, and closes the socket.
-async fn part(shared: &Shared, socket: &mut Socket, output: &Output) {
+async fn part(shared: &ClientShared, socket: &mut Socket, output: &WriteBuffer) {
     let mut rest = Vec::new();
     shared.drive(|session, now| session.take_output(&mut rest, now));
     let last = async {
@@ -281,7 +286,7 @@ async fn part(shared: &Shared, socket: &mut Socket, output: &Output) {
     let _ = timeout(shared.config.close_timeout, last).await;
 }
 
-fn lost(shared: &Shared, reason: &str) -> Error {
+fn lost(shared: &ClientShared, reason: &str) -> Error {
     let addr = &shared.config.addr;
     Error::new(ErrorCode::Unavailable, format!("connection to {addr} lost: {reason}"))
 }
@@ -297,12 +302,12 @@ fn arm(mut timer: std::pin::Pin<&mut Sleep>, at: Instant) {
 
 /// Bytes on their way into the socket.
 #[derive(Default)]
-struct Output {
+struct WriteBuffer {
     bytes: Vec<u8>,
     at: usize,
 }
 
-impl Output {
+impl WriteBuffer {
     fn is_empty(&self) -> bool {
         self.at >= self.bytes.len()
     }

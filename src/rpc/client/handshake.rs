@@ -1,4 +1,4 @@
-//! [`Connection`]: connects to an address, up to the server's welcome.
+//! [`ServerConnection`]: connects to an address, up to the server's welcome.
 
 use std::io;
 
@@ -7,11 +7,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::connection_state::ServerWelcome;
 use super::distrust;
 use super::inbound::{protocol, refusal, unreadable};
-use super::link::Welcome;
 use super::login::log_in;
-use super::way::Way;
+use super::transport::Transport;
 use crate::config::ClientConfig;
 use crate::error::{Error, ErrorCode};
 use crate::rpc::codec;
@@ -33,22 +33,22 @@ const TLS_ALERT: u8 = 0x15;
 
 /// A connection after the server's welcome.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct ServerConnection {
     pub(super) socket: Socket,
-    pub(super) welcome: Welcome,
+    pub(super) welcome: ServerWelcome,
     /// The bytes received after the welcome.
     pub(super) received: BytesMut,
 }
 
-impl Connection {
+impl ServerConnection {
     /// Connects, exchanges hello and welcome, and logs in if there are credentials; all of that within
     /// `connect_timeout`.
     ///
     /// # Errors
     /// `Unreachable` if nothing answers, `UnsupportedVersion` if something else does, and the
     /// refusals of the server.
-    pub(super) async fn open(config: &ClientConfig, way: &Way) -> Result<Self, Error> {
-        match timeout(config.connect_timeout, open(config, way)).await {
+    pub(super) async fn open(config: &ClientConfig, transport: &Transport) -> Result<Self, Error> {
+        match timeout(config.connect_timeout, open(config, transport)).await {
             Ok(opened) => opened,
             Err(_) => {
                 let (addr, limit) = (&config.addr, config.connect_timeout);
@@ -59,21 +59,21 @@ impl Connection {
     }
 }
 
-async fn open(config: &ClientConfig, way: &Way) -> Result<Connection, Error> {
+async fn open(config: &ClientConfig, transport: &Transport) -> Result<ServerConnection, Error> {
     let addr = &config.addr;
     let unreachable = |error: io::Error| {
         Error::new(ErrorCode::Unreachable, format!("no server at {addr}: {error}"))
     };
     let hello = hello(config)?;
-    let mut socket = match way {
-        Way::Addr => {
+    let mut socket = match transport {
+        Transport::Addr => {
             let socket = TcpStream::connect(addr).await.map_err(unreachable)?;
             // Output is already collected here, so waiting for more only adds delay. If the system
             // refuses, the connection is slower but correct.
             let _ = socket.set_nodelay(true);
             secure(socket, config).await?
         }
-        Way::Opener(opener) => opener.open().await?,
+        Transport::Opener(opener) => opener.open().await?,
     };
     // A server that refuses may close before it has read the hello: its reason matters, not the error.
     let sent = socket.write_all(&hello).await;
@@ -84,7 +84,7 @@ async fn open(config: &ClientConfig, way: &Way) -> Result<Connection, Error> {
     if let Some(credentials) = &config.credentials {
         log_in(&mut socket, &mut received, credentials, addr).await?;
     }
-    Ok(Connection { socket, welcome, received })
+    Ok(ServerConnection { socket, welcome, received })
 }
 
 #[cfg(feature = "tls")]
@@ -130,7 +130,7 @@ async fn expect_preface(
         received.advance(PREFACE.len());
         return Ok(());
     }
-    let said = said(received);
+    let said = quoted_line(received);
     let name = PREFACE.len() - 1;
     let message = if received.get(..name) == PREFACE.get(..name) {
         format!("{addr} speaks another version of the Wakeful protocol: {said}")
@@ -145,7 +145,7 @@ async fn expect_preface(
 }
 
 /// Returns the first line of an unknown peer's message, in printable form.
-fn said(received: &[u8]) -> String {
+fn quoted_line(received: &[u8]) -> String {
     let line = received.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = line.get(..SHOWN_BYTES_MAX).unwrap_or(line);
     format!("\"{}\"", line.escape_ascii())
@@ -155,7 +155,7 @@ async fn read_welcome(
     socket: &mut Socket,
     received: &mut BytesMut,
     addr: &str,
-) -> Result<Welcome, Error> {
+) -> Result<ServerWelcome, Error> {
     loop {
         let frame = frame::split(received, HANDSHAKE_BYTES_MAX);
         if let Some((header, body, rest)) = frame.map_err(|error| unreadable(&error))? {
@@ -172,9 +172,9 @@ async fn read_welcome(
     }
 }
 
-fn welcome(body: &[u8]) -> Result<Welcome, Error> {
+fn welcome(body: &[u8]) -> Result<ServerWelcome, Error> {
     let wire: WireWelcome<'_> = codec::decode(body).map_err(|error| unreadable(&error))?;
-    Ok(Welcome {
+    Ok(ServerWelcome {
         store_id: wire.store_id,
         revision: wire.revision,
         frame_bytes_max: wire.frame_bytes_max as usize,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// The answer to a request of any kind.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Answer {
+pub(super) enum ServerAnswer {
     Reply(CallReply),
     Wait(WaitOutcome),
     StreamOpen,
@@ -18,7 +18,7 @@ pub(super) enum Answer {
 }
 
 /// The result of a request.
-pub(super) type Outcome = Result<Answer, Error>;
+pub(super) type CallOutcome = Result<ServerAnswer, Error>;
 
 /// A push on a stream.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,7 +56,7 @@ pub(super) enum Inbound {
     /// A reply or an error to the request (or the stream) with this id.
     Answer {
         id: u64,
-        outcome: Outcome,
+        outcome: CallOutcome,
     },
     /// A push of this many bytes to a stream or a wait; an unreadable one ends the stream.
     Push {
@@ -115,21 +115,21 @@ pub(super) fn unreadable(error: &CodecError) -> Error {
     Error::new(code, format!("the server's answer cannot be read: {error}"))
 }
 
-fn answer(header: &Header, body: &[u8]) -> Outcome {
+fn answer(header: &Header, body: &[u8]) -> CallOutcome {
     let durability = read_durability(header.durability).map_err(|error| unreadable(&error))?;
     let reply = codec::decode::<WireReply<'_>>(body).map_err(|error| unreadable(&error))?;
     Ok(match reply {
         WireReply::Wait { met: true, revision, event } => {
-            Answer::Wait(WaitOutcome::Met { revision, event: event.map(Event::from) })
+            ServerAnswer::Wait(WaitOutcome::Met { revision, event: event.map(Event::from) })
         }
         WireReply::Wait { met: false, revision, .. } => {
-            Answer::Wait(WaitOutcome::Timeout { revision })
+            ServerAnswer::Wait(WaitOutcome::Timeout { revision })
         }
-        WireReply::StreamOpen => Answer::StreamOpen,
-        WireReply::WatchAdd { revision } => Answer::WatchAdd(revision),
-        WireReply::WatchCancel => Answer::WatchCancel,
+        WireReply::StreamOpen => ServerAnswer::StreamOpen,
+        WireReply::WatchAdd { revision } => ServerAnswer::WatchAdd(revision),
+        WireReply::WatchCancel => ServerAnswer::WatchCancel,
         other => match other.into_store_reply() {
-            Some(reply) => Answer::Reply(CallReply { reply, durability }),
+            Some(reply) => ServerAnswer::Reply(CallReply { reply, durability }),
             None => return Err(protocol("a reply of an unknown kind")),
         },
     })

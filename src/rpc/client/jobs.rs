@@ -4,16 +4,16 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::inbound::{Answer, Outcome};
-use super::link::Link;
-use super::pending::{Pending, Target};
-use super::session::{Session, answer};
+use super::connection_state::ConnectionState;
+use super::inbound::{CallOutcome, ServerAnswer};
+use super::pending::{PendingCall, ReplyTarget};
+use super::session::{ClientSession, answer};
 use crate::model::{
     CallReply, JobReply, JobRequest, PushRequest, Reply, Request, Reservation, ReservedJob,
     Settlement, Unique, Verdict,
 };
-use crate::rpc::held::Concern;
-use crate::rpc::proto::Call;
+use crate::rpc::held::ConcernedJobs;
+use crate::rpc::proto::RpcCall;
 
 /// The number of jobs that are given back, or resumed, with one request: less than any sensible
 /// `queue.push_jobs_max`.
@@ -24,9 +24,9 @@ const RESERVATIONS_AT_ONCE: usize = 64;
 const LOST_MAX: usize = 16_384;
 
 /// Returns the request to the queue in a call.
-pub(super) fn job_of(call: &Call) -> Option<&JobRequest> {
+pub(super) fn job_of(call: &RpcCall) -> Option<&JobRequest> {
     match call {
-        Call::Store { request: Request::Job(job), .. } => Some(job),
+        RpcCall::Store { request: Request::Job(job), .. } => Some(job),
         _ => None,
     }
 }
@@ -34,7 +34,7 @@ pub(super) fn job_of(call: &Call) -> Option<&JobRequest> {
 /// Returns whether a push may be resent, for the time it `lasts` (`None`: for ever), after the loss of
 /// a connection that may have carried it: a push that was executed finds its jobs, if their indexes
 /// stay taken for at least that long.
-pub(super) fn stays_indexed(call: &Call, lasts: Option<Duration>) -> bool {
+pub(super) fn stays_indexed(call: &RpcCall, lasts: Option<Duration>) -> bool {
     match job_of(call) {
         Some(JobRequest::Push { jobs, .. }) => jobs.iter().all(|push| stays_named(push, lasts)),
         _ => false,
@@ -51,21 +51,21 @@ fn stays_named(PushRequest { options, .. }: &PushRequest, lasts: Option<Duration
     options.index.is_some() && after.zip(lasts).is_some_and(|(after, lasts)| after >= lasts)
 }
 
-fn revoked_answer(lost: Vec<Reservation>) -> Answer {
+fn revoked_answer(lost: Vec<Reservation>) -> ServerAnswer {
     let reply = Reply::Job(JobReply::Revoked(lost));
-    Answer::Reply(CallReply::new(reply))
+    ServerAnswer::Reply(CallReply::new(reply))
 }
 
 /// Returns the queue's reply in an outcome.
-fn job_reply(outcome: &Outcome) -> Option<&JobReply> {
+fn job_reply(outcome: &CallOutcome) -> Option<&JobReply> {
     match outcome {
-        Ok(Answer::Reply(CallReply { reply: Reply::Job(reply), .. })) => Some(reply),
+        Ok(ServerAnswer::Reply(CallReply { reply: Reply::Job(reply), .. })) => Some(reply),
         _ => None,
     }
 }
 
 /// Returns the jobs that an answer hands out.
-pub(super) fn reserved(outcome: &Outcome) -> &[ReservedJob] {
+pub(super) fn reserved(outcome: &CallOutcome) -> &[ReservedJob] {
     match job_reply(outcome) {
         Some(JobReply::Reserved(jobs)) => jobs,
         _ => &[],
@@ -73,7 +73,7 @@ pub(super) fn reserved(outcome: &Outcome) -> &[ReservedJob] {
 }
 
 /// Returns the reservations that an answer reports as ended by others.
-fn revoked(outcome: &Outcome) -> &[Reservation] {
+fn revoked(outcome: &CallOutcome) -> &[Reservation] {
     match job_reply(outcome) {
         Some(JobReply::Revoked(reservations)) => reservations,
         _ => &[],
@@ -113,7 +113,7 @@ impl Resuming {
     }
 }
 
-impl Session {
+impl ClientSession {
     /// Announces to the server, before the first job is handed out on this connection, that this client
     /// resumes its reservations.
     pub(super) fn announce(&mut self, now: Instant) {
@@ -142,19 +142,19 @@ impl Session {
     fn ask_to_resume(&mut self, reservations: Vec<Reservation>, now: Instant) -> bool {
         let id = self.new_id();
         let resume = Request::Job(JobRequest::Resume(reservations));
-        self.pending.insert(id, Pending::new(resume.into(), Target::Resume));
+        self.pending.insert(id, PendingCall::new(resume.into(), ReplyTarget::Resume));
         self.send(id, now);
         self.pending.contains_key(&id)
     }
 
     /// Processes the answer to a request to resume.
-    pub(super) fn resumed(&mut self, call: &Call, outcome: &Outcome) {
+    pub(super) fn resumed(&mut self, call: &RpcCall, outcome: &CallOutcome) {
         let Some(JobRequest::Resume(asked)) = job_of(call) else { return };
         if !asked.is_empty() {
             self.resuming.under_way = self.resuming.under_way.saturating_sub(1);
         }
         match outcome {
-            Ok(Answer::Reply(reply)) => {
+            Ok(ServerAnswer::Reply(reply)) => {
                 let Reply::Job(JobReply::Resumed(topics)) = &reply.reply else { return };
                 let lost = asked.iter().zip(topics).filter(|(_, topic)| topic.is_none());
                 self.lose(lost.map(|(lost, _)| *lost).collect());
@@ -169,14 +169,14 @@ impl Session {
     /// Drops reservations that this client no longer holds, and reports them as revoked.
     pub(super) fn lose(&mut self, lost: Vec<Reservation>) {
         lost.iter().for_each(|lost| self.held.let_go(lost));
-        self.tell_lost(lost);
+        self.report_lost(lost);
     }
 
-    fn tell_lost(&mut self, lost: Vec<Reservation>) {
+    fn report_lost(&mut self, lost: Vec<Reservation>) {
         if lost.is_empty() {
             return;
         }
-        let asks = |pending: &Pending| {
+        let asks = |pending: &PendingCall| {
             let revoked = matches!(job_of(&pending.call), Some(JobRequest::Revoked { .. }));
             revoked && pending.at.is_none()
         };
@@ -196,7 +196,7 @@ impl Session {
 
     /// Returns the answer to a request for revoked reservations, if some were lost while there was no
     /// such request.
-    pub(super) fn known_answer(&mut self, call: &Call) -> Option<Answer> {
+    pub(super) fn known_answer(&mut self, call: &RpcCall) -> Option<ServerAnswer> {
         if !matches!(job_of(call), Some(JobRequest::Revoked { .. })) {
             return None;
         }
@@ -207,16 +207,16 @@ impl Session {
 
     /// Notes, from the answer to `call`, which jobs this client now holds. The connection to a server
     /// that is leaving is kept until they are settled.
-    pub(super) fn note_jobs(&mut self, call: &Call, outcome: &Outcome) {
+    pub(super) fn note_jobs(&mut self, call: &RpcCall, outcome: &CallOutcome) {
         if let (Some(request), Some(reply)) = (job_of(call), job_reply(outcome)) {
-            self.held.note(&Concern::of(request), reply, Instant::now);
+            self.held.note(&ConcernedJobs::of(request), reply, Instant::now);
         }
     }
 
     /// Processes an answer whose caller is gone: gives back the jobs that it hands out, and keeps the
     /// revoked reservations for the next request for them.
-    pub(super) fn take_unwanted(&mut self, outcome: &Outcome, now: Instant) {
-        self.tell_lost(revoked(outcome).to_vec());
+    pub(super) fn take_unwanted(&mut self, outcome: &CallOutcome, now: Instant) {
+        self.report_lost(revoked(outcome).to_vec());
         let unwanted = reserved(outcome).iter().map(|job| job.reservation).collect();
         self.give_back(unwanted, now);
     }
@@ -227,12 +227,14 @@ impl Session {
         let mut held = reservations;
         held.retain(|reservation| self.held.contains(reservation));
         match self.link {
-            Link::Closed => {}
-            Link::Down(_) => {
+            ConnectionState::Closed => {}
+            ConnectionState::Down(_) => {
                 held.iter().for_each(|reservation| self.held.let_go(reservation));
                 self.resuming.unwanted.extend(held);
             }
-            Link::Up | Link::Leaving | Link::Closing(_) => self.release(&held, now),
+            ConnectionState::Up | ConnectionState::Leaving | ConnectionState::Closing(_) => {
+                self.release(&held, now)
+            }
         }
     }
 
@@ -244,7 +246,11 @@ impl Session {
         for some in held.chunks(RESERVATIONS_AT_ONCE) {
             let settle = JobRequest::Settle(some.iter().map(release).collect());
             let id = self.new_id();
-            self.enter(id, Pending::new(Request::Job(settle).into(), Target::Nobody), now);
+            self.enter(
+                id,
+                PendingCall::new(Request::Job(settle).into(), ReplyTarget::Abandoned),
+                now,
+            );
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorCode};
 use crate::model::Credentials;
 use crate::rpc::codec;
 use crate::rpc::frame::{self, Kind};
-use crate::rpc::proto::{Call, WireCall, WireReply};
+use crate::rpc::proto::{RpcCall, WireCall, WireReply};
 use crate::rpc::socket::Socket;
 use crate::session::Identity;
 
@@ -28,7 +28,7 @@ pub(super) async fn log_in(
 ) -> Result<Identity, Error> {
     let unsendable = |error: codec::CodecError| protocol(format!("the login: {error}"));
     let mut out = Vec::new();
-    let call = Call::Login(credentials.clone());
+    let call = RpcCall::Login(credentials.clone());
     let wire = WireCall::from(&call);
     codec::encode_frame(&mut out, Kind::Request, LOGIN_ID, 0, &wire, HANDSHAKE_BYTES_MAX)
         .map_err(unsendable)?;

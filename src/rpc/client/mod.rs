@@ -6,16 +6,16 @@
 //! # Layout
 //! `session` (requests) and `streams` with `stream` (watches) decide everything, without I/O.
 //! Callers write their requests into the session's output under its lock; `driver`, one task,
-//! moves bytes between that and the socket, and reconnects through `handshake`. `link` handles
+//! moves bytes between that and the socket, and reconnects through `handshake`. `connection_state` handles
 //! connections that are opened and lost; `jobs` has what is specific to jobs.
 
 mod call;
+mod connection_state;
 mod distrust;
 mod driver;
 mod handshake;
 mod inbound;
 mod jobs;
-mod link;
 mod login;
 mod pending;
 mod reason;
@@ -25,15 +25,15 @@ mod stream;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod transport;
 mod watch;
-mod way;
 #[cfg(feature = "worker")]
 mod work;
 
 pub use call::Call;
 pub(crate) use distrust::distrust;
+pub(crate) use transport::Connector;
 pub use watch::{WatchId, WatchMux, WatchStream};
-pub(crate) use way::Opener;
 
 use std::fmt;
 use std::sync::Arc;
@@ -43,11 +43,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
-use self::handshake::Connection;
-use self::inbound::{Answer, protocol};
+use self::handshake::ServerConnection;
+use self::inbound::{ServerAnswer, protocol};
 use self::reason::closed;
-use self::shared::{Handle, Shared};
-use self::way::Way;
+use self::shared::{ClientHandle, ClientShared};
+use self::transport::Transport;
 use crate::address;
 use crate::config::ClientConfig;
 use crate::config::SERVER_NAME_BYTES_MAX;
@@ -100,7 +100,7 @@ use crate::runtime::require_tokio;
 /// ```
 #[derive(Clone)]
 pub struct Client {
-    handle: Arc<Handle>,
+    handle: Arc<ClientHandle>,
     deadline: Option<Duration>,
 }
 
@@ -122,32 +122,35 @@ impl Client {
     /// credentials if there are no users, and outside a tokio runtime. Cancel: dropping the future
     /// leaves nothing behind.
     pub async fn connect_with(config: ClientConfig) -> Result<Self, Error> {
-        Self::open(config, Way::Addr).await
+        Self::open(config, Transport::Addr).await
     }
 
     /// Connects through `opener` instead of to an address.
-    pub(crate) async fn over(opener: Arc<dyn Opener>, config: ClientConfig) -> Result<Self, Error> {
-        Self::open(config, Way::Opener(opener)).await
+    pub(crate) async fn over(
+        opener: Arc<dyn Connector>,
+        config: ClientConfig,
+    ) -> Result<Self, Error> {
+        Self::open(config, Transport::Opener(opener)).await
     }
 
-    async fn open(config: ClientConfig, way: Way) -> Result<Self, Error> {
+    async fn open(config: ClientConfig, transport: Transport) -> Result<Self, Error> {
         require_tokio("Client::connect")?;
         if config.ping_interval.is_zero() || config.ping_timeout.is_zero() {
             let message = "client.ping_interval and client.ping_timeout must be above 0";
             return Err(Error::new(ErrorCode::InvalidArgument, message));
         }
-        if matches!(way, Way::Addr) {
+        if matches!(transport, Transport::Addr) {
             address::check(&config.addr)?;
         }
         if config.server.len() > SERVER_NAME_BYTES_MAX {
             let message = format!("client.server is longer than {SERVER_NAME_BYTES_MAX} bytes");
             return Err(Error::new(ErrorCode::InvalidArgument, message));
         }
-        let connection = Connection::open(&config, &way).await?;
+        let connection = ServerConnection::open(&config, &transport).await?;
         let deadline = config.call_deadline;
-        let shared = Shared::new(config, way, &connection.welcome);
+        let shared = ClientShared::new(config, transport, &connection.welcome);
         tokio::spawn(driver::run(Arc::clone(&shared), connection));
-        Ok(Self { handle: Arc::new(Handle(shared)), deadline })
+        Ok(Self { handle: Arc::new(ClientHandle(shared)), deadline })
     }
 
     /// Returns the same connection with another deadline for calls and for the start of a `watch`.
@@ -166,7 +169,7 @@ impl Client {
     ///
     /// Errors: those of [`Operations::call`] and of [`Client`], from the [`Call`].
     pub fn go(&self, request: impl Into<Request>) -> Call<Reply> {
-        self.start(proto::Call::from(request.into()), |answer| {
+        self.start(proto::RpcCall::from(request.into()), |answer| {
             reply(answer).map(|reply| reply.reply)
         })
     }
@@ -175,7 +178,7 @@ impl Client {
     pub fn go_with(&self, request: impl Into<Request>, options: CallOptions) -> Call<CallReply> {
         let request = request.into();
         match options.check(&request.facts()) {
-            Ok(()) => self.start(proto::Call::Store { options, request }, reply),
+            Ok(()) => self.start(proto::RpcCall::Store { options, request }, reply),
             Err(error) => self.refused(error),
         }
     }
@@ -203,7 +206,7 @@ impl Client {
             Err(error) => return self.refused(error),
         };
         let invocation = Invocation { method: method.to_owned(), argument };
-        self.start(proto::Call::from(Request::Invoke(invocation)), |answer| {
+        self.start(proto::RpcCall::from(Request::Invoke(invocation)), |answer| {
             match reply(answer)?.reply {
                 Reply::Invoke(output) => output.decode(),
                 other => Err(protocol(format!("the reply does not fit a call: {other:?}"))),
@@ -221,8 +224,8 @@ impl Client {
     /// Errors: those of [`Operations::wait`] and of [`Client`], from the [`Call`]; the call deadline
     /// does not apply, but `client.wait_grace` does.
     pub fn go_wait(&self, request: WaitRequest) -> Call<WaitOutcome> {
-        self.start(proto::Call::Wait(request), |answer| match answer {
-            Answer::Wait(outcome) => Ok(outcome),
+        self.start(proto::RpcCall::Wait(request), |answer| match answer {
+            ServerAnswer::Wait(outcome) => Ok(outcome),
             other => Err(protocol(format!("the reply does not fit a wait: {other:?}"))),
         })
     }
@@ -263,7 +266,7 @@ impl Client {
         let _ = self.handle.ended.acquire().await;
     }
 
-    fn start<T>(&self, call: proto::Call, fit: fn(Answer) -> Result<T, Error>) -> Call<T> {
+    fn start<T>(&self, call: proto::RpcCall, fit: fn(ServerAnswer) -> Result<T, Error>) -> Call<T> {
         let (answer, receiver) = oneshot::channel();
         let deadline = self.deadline;
         let id = self.handle.with(|session, now| session.submit(call, answer, deadline, now));
@@ -271,9 +274,9 @@ impl Client {
     }
 }
 
-fn reply(answer: Answer) -> Result<CallReply, Error> {
+fn reply(answer: ServerAnswer) -> Result<CallReply, Error> {
     match answer {
-        Answer::Reply(reply) => Ok(reply),
+        ServerAnswer::Reply(reply) => Ok(reply),
         other => Err(protocol(format!("the reply does not fit the request: {other:?}"))),
     }
 }

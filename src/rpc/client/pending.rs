@@ -1,22 +1,22 @@
-//! [`Pending`]: a request without an answer, and what a lost connection means for it.
+//! [`PendingCall`]: a request without an answer, and what a lost connection means for it.
 
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::inbound::Outcome;
+use super::inbound::CallOutcome;
 use super::jobs::{self, job_of};
 use crate::model::facts::Repeat;
 use crate::model::{JobRequest, Request, Revision, WaitCondition};
-use crate::rpc::proto::{Call, durability_byte, millis};
+use crate::rpc::proto::{RpcCall, durability_byte, millis};
 
 /// A request without an answer.
 #[derive(Debug)]
-pub(super) struct Pending {
+pub(super) struct PendingCall {
     /// The call, kept to be resent.
-    pub(super) call: Call,
+    pub(super) call: RpcCall,
     /// The receiver of the answer.
-    pub(super) to: Target,
+    pub(super) to: ReplyTarget,
     /// When the caller gives up.
     pub(super) deadline: Option<Instant>,
     /// The time from the request until then; `None` for no limit.
@@ -31,11 +31,11 @@ pub(super) struct Pending {
 
 /// The receiver of the answer.
 #[derive(Debug)]
-pub(super) enum Target {
+pub(super) enum ReplyTarget {
     /// A [`Call`](super::Call), or the `add` of a watch.
-    Caller(oneshot::Sender<Outcome>),
+    Caller(oneshot::Sender<CallOutcome>),
     /// No receiver; the server still has the request.
-    Nobody,
+    Abandoned,
     /// The stream with this id is being opened.
     Open,
     /// A watch is being added to its stream.
@@ -70,8 +70,8 @@ pub(super) enum Resend {
     Stream,
 }
 
-impl Pending {
-    pub(super) fn new(call: Call, to: Target) -> Self {
+impl PendingCall {
+    pub(super) fn new(call: RpcCall, to: ReplyTarget) -> Self {
         Self {
             call,
             to,
@@ -85,7 +85,7 @@ impl Pending {
 
     /// Returns whether the request is a wait of any kind, which does not count as a request in flight.
     pub(super) fn is_wait(&self) -> bool {
-        matches!(self.call, Call::Wait(_)) || job_of(&self.call).is_some_and(JobRequest::parks)
+        matches!(self.call, RpcCall::Wait(_)) || job_of(&self.call).is_some_and(JobRequest::parks)
     }
 
     /// Returns whether the answer may hand out jobs.
@@ -101,13 +101,17 @@ impl Pending {
     /// Returns how long a wait takes by itself; `None` if only the server knows.
     pub(super) fn own_wait(&self) -> Option<Duration> {
         match &self.call {
-            Call::Wait(wait) => wait.timeout,
+            RpcCall::Wait(wait) => wait.timeout,
             call => job_of(call).and_then(JobRequest::wait),
         }
     }
 
     pub(super) fn resend(&self) -> Resend {
-        if let Target::Open | Target::Add { .. } | Target::Page { .. } | Target::Resume = self.to {
+        if let ReplyTarget::Open
+        | ReplyTarget::Add { .. }
+        | ReplyTarget::Page { .. }
+        | ReplyTarget::Resume = self.to
+        {
             return Resend::Stream;
         }
         let may = |repeats| if repeats { Resend::Always } else { Resend::Never };
@@ -129,7 +133,7 @@ impl Pending {
     pub(super) fn retry(&mut self) {
         self.at = None;
         self.tried = true;
-        let Call::Wait(wait) = &mut self.call else { return };
+        let RpcCall::Wait(wait) = &mut self.call else { return };
         if let Some(parked) = self.resume.parked.take() {
             wait.after = Some(parked);
         } else if wait.after.is_none() && wait.condition == WaitCondition::Changed {
@@ -142,7 +146,7 @@ impl Pending {
     pub(super) fn change_store(&mut self, revision: Revision) -> bool {
         self.resume.floor = revision;
         match &mut self.call {
-            Call::Wait(wait) => {
+            RpcCall::Wait(wait) => {
                 let of_revisions = match wait.condition {
                     WaitCondition::Changed => wait.after.is_some(),
                     WaitCondition::ModRevisionAbove(above) => above > 0,
@@ -158,7 +162,7 @@ impl Pending {
                 wait.after = None;
                 true
             }
-            Call::Store { options, request } => {
+            RpcCall::Store { options, request } => {
                 let facts = request.facts();
                 let indexed = facts.repeat == Repeat::Indexed;
                 let once = options.idempotency.is_some() || indexed;
@@ -166,16 +170,18 @@ impl Pending {
                 !done_maybe && !facts.names.is_of_store()
             }
             // Requests of streams, which end with the store.
-            Call::StreamOpen { .. } | Call::WatchAdd { .. } | Call::WatchCancel { .. } => true,
+            RpcCall::StreamOpen { .. } | RpcCall::WatchAdd { .. } | RpcCall::WatchCancel { .. } => {
+                true
+            }
             // Sent before anything else.
-            Call::Login(_) => true,
+            RpcCall::Login(_) => true,
         }
     }
 
     /// Returns the requested durability, for the header.
     pub(super) fn durability(&self) -> u8 {
         match &self.call {
-            Call::Store { options, .. } => durability_byte(options.durability),
+            RpcCall::Store { options, .. } => durability_byte(options.durability),
             _ => 0,
         }
     }
@@ -188,8 +194,10 @@ impl Pending {
                 // At least a moment: the server then checks once and answers.
                 let left = left.max(Duration::from_millis(1));
                 match &mut self.call {
-                    Call::Wait(wait) => wait.timeout = Some(left),
-                    Call::Store { request: Request::Job(job), .. } => job.wait_at_most(left, left),
+                    RpcCall::Wait(wait) => wait.timeout = Some(left),
+                    RpcCall::Store { request: Request::Job(job), .. } => {
+                        job.wait_at_most(left, left)
+                    }
                     _ => {}
                 }
             }

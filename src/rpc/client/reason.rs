@@ -1,8 +1,8 @@
 //! Messages of the refusals and failures that the client itself causes.
 
+use super::connection_state::ConnectionState;
 use super::inbound::protocol;
-use super::link::Link;
-use super::pending::Pending;
+use super::pending::PendingCall;
 use crate::error::{Details, Error, ErrorCode};
 use crate::rpc::codec::CodecError;
 
@@ -28,10 +28,10 @@ pub(super) fn unknown(addr: &str, reason: &Error) -> Error {
     Error::new(ErrorCode::Unavailable, message)
 }
 
-pub(super) fn overdue(pending: &Pending, link: &Link, addr: &str) -> Error {
+pub(super) fn overdue(pending: &PendingCall, link: &ConnectionState, addr: &str) -> Error {
     let sent = pending.at.is_some() || pending.tried;
     match (sent, link) {
-        (false, Link::Down(reason)) => Error::new(
+        (false, ConnectionState::Down(reason)) => Error::new(
             ErrorCode::Unavailable,
             format!("not sent: no connection to {addr} before the deadline ({reason})"),
         ),
@@ -39,7 +39,7 @@ pub(super) fn overdue(pending: &Pending, link: &Link, addr: &str) -> Error {
             ErrorCode::DeadlineExceeded,
             "not sent: other requests were before it until the deadline",
         ),
-        (true, Link::Down(reason)) => Error::new(
+        (true, ConnectionState::Down(reason)) => Error::new(
             ErrorCode::Unavailable,
             format!("no connection to {addr} to resend it before the deadline ({reason})"),
         ),

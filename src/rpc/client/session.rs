@@ -1,4 +1,4 @@
-//! [`Session`]: requests and answers, and the part of them that outlives a connection.
+//! [`ClientSession`]: requests and answers, and the part of them that outlives a connection.
 //!
 //! Pure: no socket and no clock. Bytes to send are collected in its output, and what must be done
 //! without its lock in [`Effects`].
@@ -12,19 +12,19 @@ use crate::environment::RandomState;
 use hashbrown::HashMap;
 use tokio::sync::oneshot;
 
-use super::inbound::{Answer, Inbound, Outcome, Push};
+use super::connection_state::{ConnectionState, ServerWelcome};
+use super::inbound::{CallOutcome, Inbound, Push, ServerAnswer};
 use super::jobs::{Resuming, reserved};
-use super::link::{Link, Welcome};
-use super::pending::{Pending, Resend, Target};
+use super::pending::{PendingCall, ReplyTarget, Resend};
 use super::reason::{closed, overdue, queue_full, unsendable};
-use super::stream::Stream;
+use super::stream::ClientStream;
 use crate::config::ClientConfig;
 use crate::error::{Error, ErrorCode};
 use crate::model::{Reservation, Revision, WaitOutcome};
 use crate::rpc::codec;
 use crate::rpc::frame::{Header, Kind};
-use crate::rpc::held::Held;
-use crate::rpc::proto::{Call, WireCall};
+use crate::rpc::held::HeldJobs;
+use crate::rpc::proto::{RpcCall, WireCall};
 
 /// The shortest time between two checks of the deadlines, each of which looks at everything that is
 /// pending; a deadline is at most this late.
@@ -32,17 +32,17 @@ const DEADLINES_APART: Duration = Duration::from_millis(10);
 
 /// Requests and answers, and the part of them that outlives a connection.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(super) struct ClientSession {
     pub(super) config: ClientConfig,
-    pub(super) link: Link,
-    pub(super) streams: HashMap<u64, Stream, RandomState>,
+    pub(super) link: ConnectionState,
+    pub(super) streams: HashMap<u64, ClientStream, RandomState>,
     pub(super) out: Vec<u8>,
     pub(super) effects: Effects,
     /// Whether the driver must be woken for new work.
     pub(super) wake: bool,
     /// Whether the last handle is gone.
     pub(super) abandoned: bool,
-    pub(super) pending: HashMap<u64, Pending, RandomState>,
+    pub(super) pending: HashMap<u64, PendingCall, RandomState>,
     /// Requests that wait for their turn, oldest first.
     pub(super) queue: BTreeSet<u64>,
     pub(super) next_id: u64,
@@ -58,14 +58,14 @@ pub(super) struct Session {
     pub(super) store_id: u64,
     pub(super) revision: Revision,
     /// Jobs that were handed out to this client and are not settled yet.
-    pub(super) held: Held,
+    pub(super) held: HeldJobs,
     pub(super) resuming: Resuming,
 }
 
 /// What must be done without the lock.
 #[derive(Debug, Default)]
 pub(super) struct Effects {
-    pub(super) answers: Vec<(oneshot::Sender<Outcome>, Outcome)>,
+    pub(super) answers: Vec<(oneshot::Sender<CallOutcome>, CallOutcome)>,
     pub(super) wakers: Vec<Waker>,
 }
 
@@ -86,11 +86,11 @@ impl Effects {
     }
 }
 
-impl Session {
+impl ClientSession {
     /// Makes a session on a connection that begins with `welcome`.
-    pub(super) fn new(config: ClientConfig, welcome: &Welcome) -> Self {
+    pub(super) fn new(config: ClientConfig, welcome: &ServerWelcome) -> Self {
         let mut session = Self {
-            link: Link::Up,
+            link: ConnectionState::Up,
             streams: HashMap::default(),
             out: Vec::new(),
             effects: Effects::default(),
@@ -108,7 +108,7 @@ impl Session {
             store_id: welcome.store_id,
             revision: 0,
             // The server's limit on how long jobs may be held is not known here.
-            held: Held::new(Duration::MAX),
+            held: HeldJobs::new(Duration::MAX),
             resuming: Resuming::default(),
             config,
         };
@@ -119,15 +119,15 @@ impl Session {
     /// Accepts a request and sends it if possible; returns its id.
     pub(super) fn submit(
         &mut self,
-        call: Call,
-        to: oneshot::Sender<Outcome>,
+        call: RpcCall,
+        to: oneshot::Sender<CallOutcome>,
         within: Option<Duration>,
         now: Instant,
     ) -> u64 {
-        let mut pending = Pending::new(call, Target::Caller(to));
+        let mut pending = PendingCall::new(call, ReplyTarget::Caller(to));
         pending.resume.floor = self.revision;
         pending.deadline = within.and_then(|within| now.checked_add(within));
-        if let Call::Wait(wait) = &pending.call {
+        if let RpcCall::Wait(wait) = &pending.call {
             pending.resume.after_given = wait.after.is_some();
         }
         if pending.is_wait() {
@@ -156,8 +156,8 @@ impl Session {
     }
 
     /// Makes a request that a stream needs.
-    pub(super) fn ask(&mut self, id: u64, call: Call, to: Target, now: Instant) {
-        self.enter(id, Pending::new(call, to), now);
+    pub(super) fn ask(&mut self, id: u64, call: RpcCall, to: ReplyTarget, now: Instant) {
+        self.enter(id, PendingCall::new(call, to), now);
     }
 
     pub(super) fn new_id(&mut self) -> u64 {
@@ -167,14 +167,14 @@ impl Session {
     }
 
     fn refusal(&self) -> Option<Error> {
-        if matches!(self.link, Link::Closing(_) | Link::Closed) {
+        if matches!(self.link, ConnectionState::Closing(_) | ConnectionState::Closed) {
             return Some(closed());
         }
         let max = self.config.requests_queued_max;
         (self.queue.len() >= max).then(|| queue_full(max))
     }
 
-    pub(super) fn enter(&mut self, id: u64, pending: Pending, now: Instant) {
+    pub(super) fn enter(&mut self, id: u64, pending: PendingCall, now: Instant) {
         let at_once = self.queue.is_empty() && self.admits(pending.is_wait())
             || self.is_parting() && pending.concludes();
         self.pending.insert(id, pending);
@@ -183,12 +183,12 @@ impl Session {
         } else {
             self.queue.insert(id);
             // Without a connection, a request makes the driver open one.
-            self.wake |= matches!(self.link, Link::Down(_));
+            self.wake |= matches!(self.link, ConnectionState::Down(_));
         }
     }
 
     fn admits(&self, wait: bool) -> bool {
-        self.link == Link::Up
+        self.link == ConnectionState::Up
             && !self.resuming.is_under_way()
             && self.out.len() < self.config.output_bytes_max
             && (wait || self.requests_sent < self.requests_in_flight_max)
@@ -196,14 +196,14 @@ impl Session {
 
     /// Returns whether nothing new begins on this connection; settlements of its jobs are still sent.
     fn is_parting(&self) -> bool {
-        matches!(self.link, Link::Leaving | Link::Closing(_))
+        matches!(self.link, ConnectionState::Leaving | ConnectionState::Closing(_))
     }
 
     /// Handles a server that accepts nothing new any more: settlements of this connection's jobs are
     /// sent now, because on the next connection they would be too late.
     fn part(&mut self, now: Instant) {
-        self.link = Link::Leaving;
-        let concludes = |id: &&u64| self.pending.get(*id).is_some_and(Pending::concludes);
+        self.link = ConnectionState::Leaving;
+        let concludes = |id: &&u64| self.pending.get(*id).is_some_and(PendingCall::concludes);
         let last: Vec<u64> = self.queue.iter().filter(concludes).copied().collect();
         for id in last {
             self.queue.remove(&id);
@@ -218,7 +218,7 @@ impl Session {
                 self.queue.pop_first();
                 continue;
             };
-            if let Target::Add { stream, .. } = pending.to
+            if let ReplyTarget::Add { stream, .. } = pending.to
                 && !self.streams.contains_key(&stream)
             {
                 self.pending.remove(&id);
@@ -233,7 +233,7 @@ impl Session {
     }
 
     pub(super) fn send(&mut self, id: u64, now: Instant) {
-        if self.pending.get(&id).is_some_and(Pending::reserves) {
+        if self.pending.get(&id).is_some_and(PendingCall::reserves) {
             self.announce(now);
         }
         let Some(pending) = self.pending.get_mut(&id) else { return };
@@ -259,7 +259,7 @@ impl Session {
     }
 
     /// Appends a frame about the connection or a stream.
-    pub(super) fn say(&mut self, kind: Kind, id: u64) {
+    pub(super) fn send_bare(&mut self, kind: Kind, id: u64) {
         self.wake |= self.out.is_empty();
         codec::encode_bare(&mut self.out, kind, id);
     }
@@ -271,9 +271,9 @@ impl Session {
         }
         if let Some(pending) = self.pending.get_mut(&id) {
             // It keeps its place: the server has it until it answers.
-            pending.to = Target::Nobody;
+            pending.to = ReplyTarget::Abandoned;
             pending.deadline = None;
-            self.say(Kind::Cancel, id);
+            self.send_bare(Kind::Cancel, id);
         }
     }
 
@@ -310,11 +310,11 @@ impl Session {
             // A server that takes no output needs no pong: the output that it gets shows that this end
             // is alive.
             Inbound::Ping(id) if self.out.len() < self.config.output_bytes_max => {
-                self.say(Kind::Pong, id);
+                self.send_bare(Kind::Pong, id);
             }
             Inbound::Ping(_) | Inbound::Pong => {}
             Inbound::Goodbye => {
-                if self.link == Link::Up {
+                if self.link == ConnectionState::Up {
                     self.part(now);
                 }
             }
@@ -329,7 +329,7 @@ impl Session {
         }
     }
 
-    fn answered(&mut self, id: u64, outcome: Outcome, now: Instant) {
+    fn answered(&mut self, id: u64, outcome: CallOutcome, now: Instant) {
         if self.pending.get(&id).is_none_or(|pending| pending.at.is_none()) {
             // Already cancelled; or the answer ends a whole stream.
             if let Err(error) = outcome {
@@ -345,19 +345,19 @@ impl Session {
         }
         self.note_jobs(&pending.call, &outcome);
         match (pending.to, outcome) {
-            (Target::Resume, outcome) => self.resumed(&pending.call, &outcome),
-            (Target::Caller(to), Err(error)) if self.next_server_may(&error) => {
-                pending.to = Target::Caller(to);
+            (ReplyTarget::Resume, outcome) => self.resumed(&pending.call, &outcome),
+            (ReplyTarget::Caller(to), Err(error)) if self.next_server_may(&error) => {
+                pending.to = ReplyTarget::Caller(to);
                 self.leave(id, pending, error);
             }
-            (Target::Caller(to), outcome) => self.effects.answers.push((to, outcome)),
-            (Target::Nobody, outcome) => self.take_unwanted(&outcome, now),
-            (Target::Open, Ok(_)) => {}
-            (Target::Open, Err(error)) => self.stream_ended(id, error),
-            (Target::Add { stream, watch }, outcome) => {
+            (ReplyTarget::Caller(to), outcome) => self.effects.answers.push((to, outcome)),
+            (ReplyTarget::Abandoned, outcome) => self.take_unwanted(&outcome, now),
+            (ReplyTarget::Open, Ok(_)) => {}
+            (ReplyTarget::Open, Err(error)) => self.stream_ended(id, error),
+            (ReplyTarget::Add { stream, watch }, outcome) => {
                 self.watch_added(stream, watch, outcome, now);
             }
-            (Target::Page { stream, watch }, outcome) => {
+            (ReplyTarget::Page { stream, watch }, outcome) => {
                 self.watch_paged(stream, watch, outcome, now);
             }
         }
@@ -368,11 +368,11 @@ impl Session {
 
     /// Returns whether a refusal only means that this server is leaving.
     pub(super) fn next_server_may(&self, error: &Error) -> bool {
-        error.code == ErrorCode::Unavailable && self.link == Link::Leaving
+        error.code == ErrorCode::Unavailable && self.link == ConnectionState::Leaving
     }
 
     /// Handles a request that a leaving server refused: the next connection may execute it.
-    fn leave(&mut self, id: u64, mut pending: Pending, error: Error) {
+    fn leave(&mut self, id: u64, mut pending: PendingCall, error: Error) {
         if pending.resend() == Resend::Always {
             pending.retry();
             self.pending.insert(id, pending);
@@ -385,7 +385,9 @@ impl Session {
     /// Returns when the driver must call [`expire`](Self::expire).
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         match self.link {
-            Link::Closing(at) => Some(self.deadline.map_or(at, |deadline| deadline.min(at))),
+            ConnectionState::Closing(at) => {
+                Some(self.deadline.map_or(at, |deadline| deadline.min(at)))
+            }
             _ => self.deadline,
         }
     }
@@ -410,25 +412,25 @@ impl Session {
         for id in due {
             let Some(pending) = self.pending.get_mut(&id) else { continue };
             let error = overdue(pending, &self.link, &self.config.addr);
-            let to = mem::replace(&mut pending.to, Target::Nobody);
+            let to = mem::replace(&mut pending.to, ReplyTarget::Abandoned);
             self.abandon(id);
             answer(&mut self.effects, to, Err(error));
         }
     }
 }
 
-pub(super) fn answer(effects: &mut Effects, to: Target, outcome: Outcome) {
-    if let Target::Caller(to) = to {
+pub(super) fn answer(effects: &mut Effects, to: ReplyTarget, outcome: CallOutcome) {
+    if let ReplyTarget::Caller(to) = to {
         effects.answers.push((to, outcome));
     }
 }
 
-fn seen(answer: &Answer) -> Revision {
+fn seen(answer: &ServerAnswer) -> Revision {
     match answer {
-        Answer::Reply(reply) => reply.reply.revision().unwrap_or_default(),
-        Answer::Wait(WaitOutcome::Met { revision, .. } | WaitOutcome::Timeout { revision }) => {
-            *revision
-        }
-        Answer::StreamOpen | Answer::WatchAdd(_) | Answer::WatchCancel => 0,
+        ServerAnswer::Reply(reply) => reply.reply.revision().unwrap_or_default(),
+        ServerAnswer::Wait(
+            WaitOutcome::Met { revision, .. } | WaitOutcome::Timeout { revision },
+        ) => *revision,
+        ServerAnswer::StreamOpen | ServerAnswer::WatchAdd(_) | ServerAnswer::WatchCancel => 0,
     }
 }

@@ -1,4 +1,4 @@
-//! [`Shared`]: the session behind its lock, and the handles that keep it alive.
+//! [`ClientShared`]: the session behind its lock, and the handles that keep it alive.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -7,22 +7,22 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::{Notify, Semaphore, watch};
 
-use super::link::Welcome;
-use super::session::Session;
-use super::way::Way;
+use super::connection_state::ServerWelcome;
+use super::session::ClientSession;
+use super::transport::Transport;
 use crate::config::ClientConfig;
 use crate::environment;
 use crate::error::Error;
 
 /// The session behind its lock. The driver holds it too, so its reference count does not show whether
-/// the connection is still wanted; that of [`Handle`] does.
-pub(super) struct Shared {
+/// the connection is still wanted; that of [`ClientHandle`] does.
+pub(super) struct ClientShared {
     pub(super) config: ClientConfig,
     /// How the client reaches the server.
-    pub(super) way: Way,
+    pub(super) transport: Transport,
     /// The runtime of the driver, which has the timers.
     pub(super) runtime: Runtime,
-    session: Mutex<Session>,
+    session: Mutex<ClientSession>,
     /// Wakes the driver.
     pub(super) wake: Notify,
     /// Closed when the driver has ended.
@@ -31,21 +31,25 @@ pub(super) struct Shared {
     pub(super) lost: watch::Sender<Option<Error>>,
 }
 
-impl Shared {
-    pub(super) fn new(config: ClientConfig, way: Way, welcome: &Welcome) -> Arc<Self> {
+impl ClientShared {
+    pub(super) fn new(
+        config: ClientConfig,
+        transport: Transport,
+        welcome: &ServerWelcome,
+    ) -> Arc<Self> {
         Arc::new(Self {
-            session: Mutex::new(Session::new(config.clone(), welcome)),
+            session: Mutex::new(ClientSession::new(config.clone(), welcome)),
             wake: Notify::new(),
             ended: Semaphore::new(0),
             lost: watch::Sender::new(None),
-            way,
+            transport,
             runtime: Runtime::current(),
             config,
         })
     }
 
     /// Runs one step, then, without the lock, its effects.
-    pub(super) fn with<T>(&self, step: impl FnOnce(&mut Session, Instant) -> T) -> T {
+    pub(super) fn with<T>(&self, step: impl FnOnce(&mut ClientSession, Instant) -> T) -> T {
         let (value, wake) = self.step(step);
         if wake {
             self.wake.notify_one();
@@ -54,11 +58,11 @@ impl Shared {
     }
 
     /// Does the same as [`with`](Self::with) for the driver, which checks for work after each step.
-    pub(super) fn drive<T>(&self, step: impl FnOnce(&mut Session, Instant) -> T) -> T {
+    pub(super) fn drive<T>(&self, step: impl FnOnce(&mut ClientSession, Instant) -> T) -> T {
         self.step(step).0
     }
 
-    fn step<T>(&self, step: impl FnOnce(&mut Session, Instant) -> T) -> (T, bool) {
+    fn step<T>(&self, step: impl FnOnce(&mut ClientSession, Instant) -> T) -> (T, bool) {
         let now = environment::now();
         let mut session = self.session.lock();
         let value = step(&mut session, now);
@@ -76,18 +80,18 @@ impl Shared {
 }
 
 /// Held by everything that wants the connection: the driver ends when the last one is dropped.
-pub(super) struct Handle(pub(super) Arc<Shared>);
+pub(super) struct ClientHandle(pub(super) Arc<ClientShared>);
 
-impl Drop for Handle {
+impl Drop for ClientHandle {
     fn drop(&mut self) {
         self.0.with(|session, _| session.abandon_all());
     }
 }
 
-impl std::ops::Deref for Handle {
-    type Target = Shared;
+impl std::ops::Deref for ClientHandle {
+    type Target = ClientShared;
 
-    fn deref(&self) -> &Shared {
+    fn deref(&self) -> &ClientShared {
         &self.0
     }
 }

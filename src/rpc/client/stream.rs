@@ -1,4 +1,4 @@
-//! [`Stream`]: the watches of one stream, the items that wait for its consumer, and the credit that
+//! [`ClientStream`]: the watches of one stream, the items that wait for its consumer, and the credit that
 //! bounds them.
 //!
 //! Pure: pushes in, items and needs out.
@@ -13,20 +13,20 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use self::watch::{Asked, At, Watch};
-use super::inbound::{Outcome, Push, protocol};
+use self::watch::{ClientWatch, WatchInFlight, WatchPosition};
+use super::inbound::{CallOutcome, Push, protocol};
 use crate::error::{Details, Error};
 use crate::model::{Event, KeyValue, RangeReply, Revision, WatchFrom, WatchItem, WatchRequest};
 use crate::rpc::proto::WireDelivery;
 
-pub(super) use self::watch::Need;
+pub(super) use self::watch::WatchNeed;
 
 /// An item of a stream: the id of a watch, and its next item.
-pub(super) type Taken = (u64, Result<WatchItem, Error>);
+pub(super) type StreamItem = (u64, Result<WatchItem, Error>);
 
 /// The watches of one stream.
 #[derive(Debug)]
-pub(super) struct Stream {
+pub(super) struct ClientStream {
     /// Bytes that the server may send ahead of the consumer.
     window: u32,
     /// The number of uncredited bytes that proves a fault of the server: it may exceed the window by
@@ -34,9 +34,9 @@ pub(super) struct Stream {
     overrun: u64,
     /// The interval of progress marks that are not handed out; zero for none.
     bookmarks: Duration,
-    watches: BTreeMap<u64, Watch>,
+    watches: BTreeMap<u64, ClientWatch>,
     /// Watches that need a request to the server.
-    needy: Vec<u64>,
+    need_request: Vec<u64>,
     /// The number of watches with a request to the server on this connection.
     asked: usize,
     next_watch: u64,
@@ -65,14 +65,14 @@ struct Queued {
     epoch: u32,
 }
 
-impl Stream {
+impl ClientStream {
     pub(super) fn new(window: u32, frame_bytes_max: usize, bookmarks: Duration) -> Self {
         Self {
             window,
             overrun: u64::from(window) + frame_bytes_max as u64,
             bookmarks,
             watches: BTreeMap::new(),
-            needy: Vec::new(),
+            need_request: Vec::new(),
             asked: 0,
             next_watch: 1,
             queue: VecDeque::new(),
@@ -90,15 +90,15 @@ impl Stream {
     pub(super) fn add(
         &mut self,
         request: WatchRequest,
-        added: oneshot::Sender<Outcome>,
-    ) -> Result<u64, (Error, oneshot::Sender<Outcome>)> {
+        added: oneshot::Sender<CallOutcome>,
+    ) -> Result<u64, (Error, oneshot::Sender<CallOutcome>)> {
         if let Some(error) = &self.over {
             return Err((error.clone(), added));
         }
         let id = self.next_watch;
         self.next_watch += 1;
-        self.needy.push(id);
-        self.watches.insert(id, Watch::new(request, added));
+        self.need_request.push(id);
+        self.watches.insert(id, ClientWatch::new(request, added));
         Ok(id)
     }
 
@@ -116,8 +116,8 @@ impl Stream {
         });
         self.consumed += freed;
         let Some(watch) = self.watches.remove(&id) else { return false };
-        self.asked -= usize::from(watch.asked != Asked::Nothing);
-        watch.asked == Asked::Add
+        self.asked -= usize::from(watch.asked != WatchInFlight::Nothing);
+        watch.asked == WatchInFlight::Add
     }
 
     /// Returns whether the stream has watches.
@@ -126,24 +126,28 @@ impl Stream {
     }
 
     /// Returns whether the consumer has taken enough for the server to send more.
-    pub(super) fn has_room(&self) -> bool {
+    pub(super) fn has_capacity(&self) -> bool {
         self.queued_bytes <= u64::from(self.window / 2)
     }
 
     /// Returns what the watches need from the server now. Pages of snapshots are requested only if
     /// there is space for them, because the flow control of pushes does not bound them.
-    pub(super) fn needs(&mut self) -> Vec<(u64, Need)> {
-        let room = self.has_room();
+    pub(super) fn needs(&mut self) -> Vec<(u64, WatchNeed)> {
+        let room = self.has_capacity();
         let mut needs = Vec::new();
-        for id in mem::take(&mut self.needy) {
+        for id in mem::take(&mut self.need_request) {
             let Some(watch) = self.watches.get_mut(&id) else { continue };
-            if watch.asked != Asked::Nothing {
+            if watch.asked != WatchInFlight::Nothing {
                 continue;
             }
             let need = watch.need(self.bookmarks);
-            let asked = if matches!(need, Need::Page(_)) { Asked::Page } else { Asked::Add };
-            if asked == Asked::Page && !room {
-                self.needy.push(id);
+            let asked = if matches!(need, WatchNeed::Page(_)) {
+                WatchInFlight::Page
+            } else {
+                WatchInFlight::Add
+            };
+            if asked == WatchInFlight::Page && !room {
+                self.need_request.push(id);
             } else {
                 watch.asked = asked;
                 self.asked += 1;
@@ -159,8 +163,8 @@ impl Stream {
     }
 
     /// Returns whether a watch still needs a request.
-    pub(super) fn is_needy(&self) -> bool {
-        !self.needy.is_empty()
+    pub(super) fn needs_request(&self) -> bool {
+        !self.need_request.is_empty()
     }
 
     /// Detaches from a connection that is lost or about to be closed by the server: all watches
@@ -169,20 +173,20 @@ impl Stream {
         self.opened = false;
         self.epoch = self.epoch.wrapping_add(1);
         (self.outstanding, self.consumed) = (0, 0);
-        self.needy.clear();
+        self.need_request.clear();
         self.asked = 0;
         for (id, watch) in &mut self.watches {
             watch.forget();
-            self.needy.push(*id);
+            self.need_request.push(*id);
         }
     }
 
     /// Does the same as [`detach`](Self::detach) for one watch.
     pub(super) fn detach_watch(&mut self, id: u64) {
         if let Some(watch) = self.watches.get_mut(&id) {
-            self.asked -= usize::from(watch.asked != Asked::Nothing);
+            self.asked -= usize::from(watch.asked != WatchInFlight::Nothing);
             watch.forget();
-            self.needy.push(id);
+            self.need_request.push(id);
         }
     }
 
@@ -191,12 +195,12 @@ impl Stream {
         &mut self,
         id: u64,
         revision: Revision,
-    ) -> Option<oneshot::Sender<Outcome>> {
+    ) -> Option<oneshot::Sender<CallOutcome>> {
         let watch = self.watches.get_mut(&id)?;
-        if watch.at == At::Start {
+        if watch.at == WatchPosition::Start {
             match watch.request.from {
-                WatchFrom::Now => watch.at = At::Next(revision.saturating_add(1)),
-                WatchFrom::Revision(from) => watch.at = At::Next(from),
+                WatchFrom::Now => watch.at = WatchPosition::Next(revision.saturating_add(1)),
+                WatchFrom::Revision(from) => watch.at = WatchPosition::Next(from),
                 WatchFrom::Snapshot => {}
             }
         }
@@ -225,7 +229,7 @@ impl Stream {
     /// returns whether it did.
     pub(super) fn scan_instead(&mut self, id: u64, error: &Error) -> bool {
         let Some(watch) = self.watches.get_mut(&id) else { return false };
-        if watch.scans || watch.asked != Asked::Page || !error.is_limit("store.steps_max") {
+        if watch.scans || watch.asked != WatchInFlight::Page || !error.is_limit("store.steps_max") {
             return false;
         }
         watch.scans = true;
@@ -238,9 +242,9 @@ impl Stream {
         &mut self,
         id: u64,
         error: Error,
-    ) -> Option<(oneshot::Sender<Outcome>, Error)> {
+    ) -> Option<(oneshot::Sender<CallOutcome>, Error)> {
         let mut watch = self.watches.remove(&id)?;
-        self.asked -= usize::from(watch.asked != Asked::Nothing);
+        self.asked -= usize::from(watch.asked != WatchInFlight::Nothing);
         match watch.added.take() {
             Some(added) => Some((added, error)),
             None => {
@@ -252,7 +256,7 @@ impl Stream {
     }
 
     /// Ends every watch and accepts no more.
-    pub(super) fn end(&mut self, error: &Error) -> Vec<oneshot::Sender<Outcome>> {
+    pub(super) fn end(&mut self, error: &Error) -> Vec<oneshot::Sender<CallOutcome>> {
         self.over.get_or_insert_with(|| error.clone());
         let ids: Vec<u64> = self.watches.keys().copied().collect();
         ids.into_iter()
@@ -300,28 +304,32 @@ impl Stream {
     /// Processes the next page of a snapshot that was interrupted.
     pub(super) fn page(&mut self, id: u64, reply: RangeReply) {
         let Some(watch) = self.watches.get_mut(&id) else { return };
-        let (At::Snapshot { revision, .. }, Asked::Page) = (&watch.at, watch.asked) else { return };
+        let (WatchPosition::Snapshot { revision, .. }, WatchInFlight::Page) =
+            (&watch.at, watch.asked)
+        else {
+            return;
+        };
         let (revision, next) = (*revision, reply.next);
-        watch.asked = Asked::Nothing;
+        watch.asked = WatchInFlight::Nothing;
         self.asked -= 1;
         let before = self.queue.len();
         let bytes = reply.kvs.iter().map(|kv| kv.bytes() as u64).sum::<u64>();
         self.snapshot(id, revision, reply.kvs);
         if let Some(last) = self.queue.get_mut(before) {
-            // Counts for `has_room` only: a page is not a push, so it must not be credited.
+            // Counts for `has_capacity` only: a page is not a push, so it must not be credited.
             last.epoch = self.epoch.wrapping_sub(1);
             last.bytes = bytes;
             self.queued_bytes += bytes;
         }
         match (next, self.watches.get_mut(&id)) {
-            (Some(last), Some(watch)) => watch.at = At::Snapshot { revision, last },
+            (Some(last), Some(watch)) => watch.at = WatchPosition::Snapshot { revision, last },
             _ => self.mark(id, revision, WatchItem::SnapshotEnd { revision }),
         }
-        self.needy.push(id);
+        self.need_request.push(id);
     }
 
     /// Takes the next item; if there is none, `waker` is woken for the next one.
-    pub(super) fn take(&mut self, waker: &Waker) -> Poll<Option<Taken>> {
+    pub(super) fn take(&mut self, waker: &Waker) -> Poll<Option<StreamItem>> {
         let Some(queued) = self.queue.pop_front() else {
             if self.over.is_some() {
                 return Poll::Ready(None);
@@ -380,7 +388,7 @@ impl Stream {
     fn snapshot(&mut self, id: u64, revision: Revision, kvs: Vec<Arc<KeyValue>>) {
         let Some(watch) = self.watches.get_mut(&id) else { return };
         let Some(last) = kvs.last() else { return };
-        watch.at = At::Snapshot { revision, last: last.key.clone() };
+        watch.at = WatchPosition::Snapshot { revision, last: last.key.clone() };
         self.enqueue(id, Ok(WatchItem::Snapshot { revision, kvs }));
     }
 
@@ -391,7 +399,7 @@ impl Stream {
         let Some(watch) = self.watches.get_mut(&id) else { return };
         if watch.request.progress.is_some() {
             self.mark(id, revision, WatchItem::Progress { revision });
-        } else if let At::Next(next) = &mut watch.at
+        } else if let WatchPosition::Next(next) = &mut watch.at
             && watch.held.is_empty()
         {
             *next = revision.saturating_add(1).max(*next);
@@ -401,7 +409,7 @@ impl Stream {
     /// Notes that everything up to `revision` is shown, and queues `item`, which reports that.
     fn mark(&mut self, id: u64, revision: Revision, item: WatchItem) {
         let Some(watch) = self.watches.get_mut(&id) else { return };
-        watch.at = At::Next(revision.saturating_add(1));
+        watch.at = WatchPosition::Next(revision.saturating_add(1));
         self.enqueue(id, Ok(item));
     }
 }

@@ -1,33 +1,33 @@
-//! The streams of a [`Session`]: its requests and answers that belong to watches.
+//! The streams of a [`ClientSession`]: its requests and answers that belong to watches.
 
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use super::inbound::{Answer, Outcome, Push, protocol};
-use super::link::Link;
-use super::pending::Target;
+use super::connection_state::ConnectionState;
+use super::inbound::{CallOutcome, Push, ServerAnswer, protocol};
+use super::pending::ReplyTarget;
 use super::reason::closed;
-use super::session::Session;
-use super::stream::{Need, Stream, Taken};
+use super::session::ClientSession;
+use super::stream::{ClientStream, StreamItem, WatchNeed};
 use crate::error::Error;
 use crate::model::{CallReply, Reply, WatchRequest};
 use crate::rpc::codec;
 use crate::rpc::frame::Kind;
-use crate::rpc::proto::{Call, WireCredit};
+use crate::rpc::proto::{RpcCall, WireCredit};
 
-impl Session {
+impl ClientSession {
     /// Makes a stream; returns its id. The server learns of it with the first watch.
     pub(super) fn make_stream(&mut self) -> u64 {
         let id = self.new_id();
         let config = &self.config;
-        let mut stream = Stream::new(
+        let mut stream = ClientStream::new(
             config.watch_window_bytes,
             config.frame_bytes_max,
             config.watch_bookmark_interval,
         );
-        if matches!(self.link, Link::Closing(_) | Link::Closed) {
+        if matches!(self.link, ConnectionState::Closing(_) | ConnectionState::Closed) {
             stream.end(&closed());
         }
         self.streams.insert(id, stream);
@@ -39,14 +39,14 @@ impl Session {
         &mut self,
         stream: u64,
         request: WatchRequest,
-        added: oneshot::Sender<Outcome>,
+        added: oneshot::Sender<CallOutcome>,
         now: Instant,
     ) -> u64 {
         let Some(watches) = self.streams.get_mut(&stream) else { return 0 };
         match watches.add(request, added) {
             Ok(watch) => {
                 self.serve_stream(stream, now);
-                self.wake |= matches!(self.link, Link::Down(_));
+                self.wake |= matches!(self.link, ConnectionState::Down(_));
                 watch
             }
             Err((error, added)) => {
@@ -63,19 +63,19 @@ impl Session {
         self.credit(stream);
         if known {
             let id = self.new_id();
-            let call = Call::WatchCancel { stream, watch_id: watch };
-            self.ask(id, call, Target::Nobody, now);
+            let call = RpcCall::WatchCancel { stream, watch_id: watch };
+            self.ask(id, call, ReplyTarget::Abandoned, now);
         }
     }
 
     /// Ends a stream with all its watches. The returned remainder must be dropped without the lock,
     /// because the task that read the stream may be dropped with it.
-    pub(super) fn drop_stream(&mut self, id: u64) -> Option<Stream> {
+    pub(super) fn drop_stream(&mut self, id: u64) -> Option<ClientStream> {
         let stream = self.streams.remove(&id)?;
         // A request to open it that was not sent yet is withdrawn; one that was sent is cancelled.
         let asked = stream.opened && !self.forget(id);
-        if asked && matches!(self.link, Link::Up | Link::Leaving) {
-            self.say(Kind::Cancel, id);
+        if asked && matches!(self.link, ConnectionState::Up | ConnectionState::Leaving) {
+            self.send_bare(Kind::Cancel, id);
         }
         Some(stream)
     }
@@ -86,10 +86,10 @@ impl Session {
         id: u64,
         waker: &Waker,
         now: Instant,
-    ) -> Poll<Option<Taken>> {
+    ) -> Poll<Option<StreamItem>> {
         let Some(stream) = self.streams.get_mut(&id) else { return Poll::Ready(None) };
         let taken = stream.take(waker);
-        if stream.is_needy() && stream.has_room() {
+        if stream.needs_request() && stream.has_capacity() {
             self.serve_stream(id, now);
         }
         self.credit(id);
@@ -99,26 +99,28 @@ impl Session {
     /// Requests what a stream needs from the server, as far as its consumer keeps up.
     pub(super) fn serve_stream(&mut self, id: u64, now: Instant) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        if self.link != Link::Up || !stream.is_needy() {
+        if self.link != ConnectionState::Up || !stream.needs_request() {
             return;
         }
         if !stream.opened {
             // Items left from the previous connection count too, so reconnects add no memory.
-            if !stream.has_room() {
+            if !stream.has_capacity() {
                 return;
             }
             stream.opened = true;
             let window_bytes = self.config.watch_window_bytes;
-            self.ask(id, Call::StreamOpen { window_bytes }, Target::Open, now);
+            self.ask(id, RpcCall::StreamOpen { window_bytes }, ReplyTarget::Open, now);
         }
         let Some(stream) = self.streams.get_mut(&id) else { return };
         for (watch, need) in stream.needs() {
             let (call, to) = match need {
-                Need::Add(request) => (
-                    Call::WatchAdd { stream: id, watch_id: watch, watch: request },
-                    Target::Add { stream: id, watch },
+                WatchNeed::Add(request) => (
+                    RpcCall::WatchAdd { stream: id, watch_id: watch, watch: request },
+                    ReplyTarget::Add { stream: id, watch },
                 ),
-                Need::Page(page) => (Call::from(page), Target::Page { stream: id, watch }),
+                WatchNeed::Page(page) => {
+                    (RpcCall::from(page), ReplyTarget::Page { stream: id, watch })
+                }
             };
             let request = self.new_id();
             self.ask(request, call, to, now);
@@ -134,7 +136,7 @@ impl Session {
         // Cancelled streams still receive what was in flight.
         let Some(stream) = self.streams.get_mut(&id) else { return Ok(()) };
         match push {
-            Ok(Push::Ended { watch, error }) if self.link == Link::Leaving => {
+            Ok(Push::Ended { watch, error }) if self.link == ConnectionState::Leaving => {
                 if self.next_server_may(&error) {
                     self.leave_watch(id, watch);
                 } else if let Some(stream) = self.streams.get_mut(&id) {
@@ -143,7 +145,7 @@ impl Session {
             }
             Ok(push) => stream.push(push, bytes)?,
             Err(error) => {
-                self.say(Kind::Cancel, id);
+                self.send_bare(Kind::Cancel, id);
                 self.stream_ended(id, error);
             }
         }
@@ -162,16 +164,16 @@ impl Session {
         }
     }
 
-    pub(super) fn watch_added(&mut self, id: u64, watch: u64, outcome: Outcome, now: Instant) {
+    pub(super) fn watch_added(&mut self, id: u64, watch: u64, outcome: CallOutcome, now: Instant) {
         let leaving = matches!(&outcome, Err(error) if self.next_server_may(error));
         if leaving {
             return self.leave_watch(id, watch);
         }
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let answer = match outcome {
-            Ok(Answer::WatchAdd(revision)) => {
-                stream.added(watch, revision).map(|added| (added, Ok(Answer::WatchAdd(revision))))
-            }
+            Ok(ServerAnswer::WatchAdd(revision)) => stream
+                .added(watch, revision)
+                .map(|added| (added, Ok(ServerAnswer::WatchAdd(revision)))),
             Ok(other) => {
                 let error = protocol(format!("the reply does not fit a watch: {other:?}"));
                 stream.end_watch(watch, error).map(|(added, error)| (added, Err(error)))
@@ -185,14 +187,15 @@ impl Session {
         self.wake_consumer(id);
     }
 
-    pub(super) fn watch_paged(&mut self, id: u64, watch: u64, outcome: Outcome, now: Instant) {
+    pub(super) fn watch_paged(&mut self, id: u64, watch: u64, outcome: CallOutcome, now: Instant) {
         if matches!(&outcome, Err(error) if self.next_server_may(error)) {
             return self.leave_watch(id, watch);
         }
         let Some(stream) = self.streams.get_mut(&id) else { return };
         match outcome {
-            Ok(Answer::Reply(CallReply {
-                reply: Reply::Range(page) | Reply::Scan(page), ..
+            Ok(ServerAnswer::Reply(CallReply {
+                reply: Reply::Range(page) | Reply::Scan(page),
+                ..
             })) => stream.page(watch, page),
             Ok(other) => {
                 let error = protocol(format!("the reply does not fit a range: {other:?}"));
@@ -234,13 +237,13 @@ impl Session {
     }
 
     fn wake_consumer(&mut self, id: u64) {
-        let waker = self.streams.get_mut(&id).and_then(Stream::take_waker);
+        let waker = self.streams.get_mut(&id).and_then(ClientStream::take_waker);
         self.effects.wakers.extend(waker);
     }
 
     fn credit(&mut self, id: u64) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        if !stream.opened || !matches!(self.link, Link::Up | Link::Leaving) {
+        if !stream.opened || !matches!(self.link, ConnectionState::Up | ConnectionState::Leaving) {
             return;
         }
         let Some(bytes) = stream.credit() else { return };

@@ -11,9 +11,9 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_util::context::TokioContext;
 
-use super::inbound::{Answer, Outcome, protocol};
+use super::inbound::{CallOutcome, ServerAnswer, protocol};
 use super::reason::closed;
-use super::shared::Handle;
+use super::shared::ClientHandle;
 use crate::error::{Error, ErrorCode};
 use crate::model::{Revision, WatchFrom, WatchItem, WatchRequest};
 
@@ -86,13 +86,13 @@ impl Stream for WatchStream {
 /// continue. Ends when the client is closed, or the server ends the stream, after an error for each
 /// watch. Cancel: dropping it ends all its watches.
 pub struct WatchMux {
-    handle: Arc<Handle>,
+    handle: Arc<ClientHandle>,
     stream: u64,
     deadline: Option<Duration>,
 }
 
 impl WatchMux {
-    pub(super) fn new(handle: Arc<Handle>, deadline: Option<Duration>) -> Self {
+    pub(super) fn new(handle: Arc<ClientHandle>, deadline: Option<Duration>) -> Self {
         let stream = handle.with(|session, _| session.make_stream());
         Self { handle, stream, deadline }
     }
@@ -116,7 +116,7 @@ impl WatchMux {
         let (answer, added) = oneshot::channel();
         let watch =
             self.handle.with(|session, now| session.add_watch(self.stream, request, answer, now));
-        let mut adding = Adding { mux: self, watch: Some(watch) };
+        let mut adding = AddWatch { mux: self, watch: Some(watch) };
         let outcome = match self.deadline {
             Some(deadline) => {
                 // The caller may be a thread without a runtime, and so without timers.
@@ -163,12 +163,12 @@ impl Drop for WatchMux {
 }
 
 /// Withdraws a watch unless it was added.
-struct Adding<'a> {
+struct AddWatch<'a> {
     mux: &'a WatchMux,
     watch: Option<WatchId>,
 }
 
-impl Drop for Adding<'_> {
+impl Drop for AddWatch<'_> {
     fn drop(&mut self) {
         if let Some(watch) = self.watch {
             self.mux.cancel(watch);
@@ -176,9 +176,9 @@ impl Drop for Adding<'_> {
     }
 }
 
-fn revision_of(outcome: Outcome) -> Result<Revision, Error> {
+fn revision_of(outcome: CallOutcome) -> Result<Revision, Error> {
     match outcome? {
-        Answer::WatchAdd(revision) => Ok(revision),
+        ServerAnswer::WatchAdd(revision) => Ok(revision),
         other => Err(protocol(format!("the reply does not fit a watch: {other:?}"))),
     }
 }

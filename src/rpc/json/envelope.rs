@@ -33,13 +33,13 @@ impl<'a> Envelope<'a> {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Envelope<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Members(PhantomData))
+        deserializer.deserialize_map(ObjectMembers(PhantomData))
     }
 }
 
-struct Members<'a>(PhantomData<&'a ()>);
+struct ObjectMembers<'a>(PhantomData<&'a ()>);
 
-impl<'de: 'a, 'a> Visitor<'de> for Members<'a> {
+impl<'de: 'a, 'a> Visitor<'de> for ObjectMembers<'a> {
     type Value = Envelope<'a>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -48,9 +48,9 @@ impl<'de: 'a, 'a> Visitor<'de> for Members<'a> {
 
     fn visit_map<M: MapAccess<'de>>(self, mut members: M) -> Result<Self::Value, M::Error> {
         let mut envelope = Envelope::default();
-        while let Some(Text(name)) = members.next_key()? {
+        while let Some(JsonText(name)) = members.next_key()? {
             if name.eq_ignore_ascii_case("method") {
-                if let Some(Text(method)) = members.next_value()? {
+                if let Some(JsonText(method)) = members.next_value()? {
                     envelope.method = method;
                 }
             } else if name.eq_ignore_ascii_case("params") {
@@ -68,60 +68,60 @@ impl<'de: 'a, 'a> Visitor<'de> for Members<'a> {
 
 /// Text that is borrowed if it has no escapes.
 #[derive(Debug, Default)]
-pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
+pub(crate) struct JsonText<'a>(pub(crate) Cow<'a, str>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for JsonText<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(TextVisitor(PhantomData))
+        deserializer.deserialize_str(JsonTextVisitor(PhantomData))
     }
 }
 
-struct TextVisitor<'a>(PhantomData<&'a ()>);
+struct JsonTextVisitor<'a>(PhantomData<&'a ()>);
 
-impl<'de: 'a, 'a> Visitor<'de> for TextVisitor<'a> {
-    type Value = Text<'a>;
+impl<'de: 'a, 'a> Visitor<'de> for JsonTextVisitor<'a> {
+    type Value = JsonText<'a>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a string")
     }
 
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Text(Cow::Borrowed(text)))
+        Ok(JsonText(Cow::Borrowed(text)))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Text(Cow::Owned(text.to_owned())))
+        Ok(JsonText(Cow::Owned(text.to_owned())))
     }
 }
 
 /// Up to `N` values of a list, as Go reads a list into an array: missing or null values are zero,
 /// further ones are ignored.
 #[derive(Debug)]
-pub(crate) struct First<T, const N: usize>(pub(crate) [T; N]);
+pub(crate) struct FirstValues<T, const N: usize>(pub(crate) [T; N]);
 
-impl<'de, T: Deserialize<'de> + Default, const N: usize> Deserialize<'de> for First<T, N> {
+impl<'de, T: Deserialize<'de> + Default, const N: usize> Deserialize<'de> for FirstValues<T, N> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(FirstVisitor(PhantomData))
+        deserializer.deserialize_seq(FirstValuesVisitor(PhantomData))
     }
 }
 
-impl<T: Default, const N: usize> Default for First<T, N> {
+impl<T: Default, const N: usize> Default for FirstValues<T, N> {
     fn default() -> Self {
         Self(std::array::from_fn(|_| T::default()))
     }
 }
 
-struct FirstVisitor<T, const N: usize>(PhantomData<T>);
+struct FirstValuesVisitor<T, const N: usize>(PhantomData<T>);
 
-impl<'de, T: Deserialize<'de> + Default, const N: usize> Visitor<'de> for FirstVisitor<T, N> {
-    type Value = First<T, N>;
+impl<'de, T: Deserialize<'de> + Default, const N: usize> Visitor<'de> for FirstValuesVisitor<T, N> {
+    type Value = FirstValues<T, N>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list")
     }
 
     fn visit_seq<S: SeqAccess<'de>>(self, mut values: S) -> Result<Self::Value, S::Error> {
-        let mut first = First::default();
+        let mut first = FirstValues::default();
         for place in &mut first.0 {
             match values.next_element::<Option<T>>()? {
                 None => return Ok(first),
@@ -147,7 +147,7 @@ pub(crate) enum ArgumentError {
 pub(crate) fn argument<'a, T: Deserialize<'a> + Default>(
     params: Option<&'a str>,
 ) -> Result<T, ArgumentError> {
-    let First([argument]) = serde_json::from_str(params.ok_or(ArgumentError::Missing)?)?;
+    let FirstValues([argument]) = serde_json::from_str(params.ok_or(ArgumentError::Missing)?)?;
     Ok(argument)
 }
 
@@ -189,7 +189,8 @@ mod tests {
         assert_eq!(argument::<i64>(Some("[7,\"x\",{}]")).unwrap(), 7);
         assert_eq!(raw_argument(Some("[ {\"a\" : 1} , 2]")).unwrap(), "{\"a\" : 1}");
         let pair = |params| {
-            let First([Text(a), Text(b)]) = argument::<First<Text<'_>, 2>>(Some(params)).unwrap();
+            let FirstValues([JsonText(a), JsonText(b)]) =
+                argument::<FirstValues<JsonText<'_>, 2>>(Some(params)).unwrap();
             (a.into_owned(), b.into_owned())
         };
         assert_eq!(pair(r#"[["a","\n"]]"#), ("a".to_owned(), "\n".to_owned()));

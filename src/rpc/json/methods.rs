@@ -8,13 +8,13 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::Shape;
-use super::ask::{IdText, What};
 use super::envelope::{ArgumentError, argument, raw_argument};
-use super::node::Node;
-use super::reading::{Misread, structure, variant, variants};
+use super::node::JsonNode;
+use super::reading::{DecodeError, structure, variant, variants};
+use super::request::{IdText, JsonCall};
 use crate::config::Durability;
 use crate::model::WatchRequest;
-use crate::rpc::proto::{Call, WireCall, WireJobRequest, WireRequest, WireWatch};
+use crate::rpc::proto::{RpcCall, WireCall, WireJobRequest, WireRequest, WireWatch};
 
 /// Requests of the native protocol that are other methods in JSON: those of streams, a call of a method,
 /// and `Job`, whose requests are methods behind that name.
@@ -48,16 +48,18 @@ pub(super) fn understand(
     params: Option<&str>,
     now: Instant,
     nodes_max: usize,
-) -> Option<Result<What, String>> {
-    let reader = Reader { params, now, nodes_max };
+) -> Option<Result<JsonCall, String>> {
+    let reader = ArgumentReader { params, now, nodes_max };
     let understood = match method {
-        "Ping" => raw_argument(params).map(|_| What::Ping).map_err(wrong),
-        "Goodbye" => raw_argument(params).map(|_| What::Goodbye).map_err(wrong),
-        "Hello" => reader.fields().map(|Hello { client_name }| What::Hello(client_name)),
+        "Ping" => raw_argument(params).map(|_| JsonCall::Ping).map_err(wrong),
+        "Goodbye" => raw_argument(params).map(|_| JsonCall::Goodbye).map_err(wrong),
+        "Hello" => {
+            reader.fields().map(|HelloArgument { client_name }| JsonCall::Hello(client_name))
+        }
         "Cancel" => reader.cancel(),
         "WatchOpen" => reader.watch_open(),
-        "WatchNext" => reader.fields().map(|Watch { watch }| What::WatchNext(watch)),
-        "WatchClose" => reader.fields().map(|Watch { watch }| What::WatchClose(watch)),
+        "WatchNext" => reader.fields().map(|WatchArgument { watch }| JsonCall::WatchNext(watch)),
+        "WatchClose" => reader.fields().map(|WatchArgument { watch }| JsonCall::WatchClose(watch)),
         name => {
             let (name, job) = known(name)?;
             reader.request(name, job)
@@ -78,115 +80,115 @@ fn wrong(error: ArgumentError) -> String {
     error.to_string()
 }
 
-fn misread(error: Misread) -> String {
+fn invalid_argument(error: DecodeError) -> String {
     format!("InvalidArgument: {error}")
 }
 
 #[derive(Debug, Deserialize)]
-struct Hello {
+struct HelloArgument {
     client_name: String,
 }
 
 #[derive(Debug, Deserialize)]
-struct Watch {
+struct WatchArgument {
     watch: u64,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct Cancel<'a> {
+struct CancelArgument<'a> {
     #[serde(borrow)]
     id: Option<&'a RawValue>,
 }
 
 /// Reads the argument of a call.
 #[derive(Clone, Copy)]
-struct Reader<'a> {
+struct ArgumentReader<'a> {
     params: Option<&'a str>,
     now: Instant,
     nodes_max: usize,
 }
 
 /// The options of any request of the native protocol besides its fields.
-struct Options {
+struct CallArguments {
     idempotency: Option<u128>,
     durability: Option<Durability>,
     deadline: Option<Instant>,
 }
 
-impl<'a> Reader<'a> {
-    fn node(self) -> Result<Node<'a>, String> {
+impl<'a> ArgumentReader<'a> {
+    fn node(self) -> Result<JsonNode<'a>, String> {
         let text = raw_argument(self.params).map_err(wrong)?;
-        let node = Node::read(text, self.nodes_max);
+        let node = JsonNode::read(text, self.nodes_max);
         node.map_err(|error| wrong(ArgumentError::Wrong(error)))
     }
 
     /// Reads an argument that consists of its fields only.
     fn fields<T: DeserializeOwned>(self) -> Result<T, String> {
-        structure(&self.node()?).map_err(misread)
+        structure(&self.node()?).map_err(invalid_argument)
     }
 
-    fn request(self, name: &'static str, job: bool) -> Result<What, String> {
+    fn request(self, name: &'static str, job: bool) -> Result<JsonCall, String> {
         let mut node = self.node()?;
-        let Options { idempotency, durability, deadline } = self.options(&mut node)?;
+        let CallArguments { idempotency, durability, deadline } = self.options(&mut node)?;
         if job && name == "Reserve" && !says(&node, "credits") {
-            node.put("credits", Node::Unsigned(1));
+            node.put("credits", JsonNode::Unsigned(1));
         }
         let request = if job {
-            let request: WireJobRequest<'_> = variant(name, &node).map_err(misread)?;
+            let request: WireJobRequest<'_> = variant(name, &node).map_err(invalid_argument)?;
             WireRequest::Job(request)
         } else {
-            variant(name, &node).map_err(misread)?
+            variant(name, &node).map_err(invalid_argument)?
         };
-        let mut call = Call::from(WireCall { idempotency, request });
+        let mut call = RpcCall::from(WireCall { idempotency, request });
         let told = durability.is_some();
-        if let Call::Store { options, .. } = &mut call {
+        if let RpcCall::Store { options, .. } = &mut call {
             options.durability = durability;
         }
-        Ok(What::Call { call: Ok(call), deadline, shape: Shape::Plain { durability: told } })
+        Ok(JsonCall::Call { call: Ok(call), deadline, shape: Shape::Plain { durability: told } })
     }
 
-    fn options(self, node: &mut Node<'a>) -> Result<Options, String> {
+    fn options(self, node: &mut JsonNode<'a>) -> Result<CallArguments, String> {
         let refuse = |what: &str| Err(format!("InvalidArgument: {what}"));
         let durability = match node.take("durability") {
-            None | Some(Node::Null) => None,
-            Some(Node::Text(text)) if text == "interval" => Some(Durability::Interval),
-            Some(Node::Text(text)) if text == "fsync" => Some(Durability::Fsync),
+            None | Some(JsonNode::Null) => None,
+            Some(JsonNode::Text(text)) if text == "interval" => Some(Durability::Interval),
+            Some(JsonNode::Text(text)) if text == "fsync" => Some(Durability::Fsync),
             Some(_) => return refuse("durability: expected \"interval\" or \"fsync\""),
         };
         let deadline: Option<u64> = number(node, "deadline_ms")?;
         let deadline = deadline.filter(|ms| *ms > 0).map(Duration::from_millis);
         let deadline = deadline.and_then(|left| self.now.checked_add(left));
         let idempotency = number(node, "idempotency")?;
-        Ok(Options { idempotency, durability, deadline })
+        Ok(CallArguments { idempotency, durability, deadline })
     }
 
-    fn watch_open(self) -> Result<What, String> {
+    fn watch_open(self) -> Result<JsonCall, String> {
         let node = self.node()?;
-        let wire: WireWatch<'_> = structure(&node).map_err(misread)?;
+        let wire: WireWatch<'_> = structure(&node).map_err(invalid_argument)?;
         let mut watch = WatchRequest::from(wire);
         if !watch.puts && !watch.deletes && !says(&node, "puts") && !says(&node, "deletes") {
             (watch.puts, watch.deletes) = (true, true);
         }
-        Ok(What::WatchOpen(watch))
+        Ok(JsonCall::WatchOpen(watch))
     }
 
-    fn cancel(self) -> Result<What, String> {
-        let Cancel { id } = argument(self.params).map_err(wrong)?;
+    fn cancel(self) -> Result<JsonCall, String> {
+        let CancelArgument { id } = argument(self.params).map_err(wrong)?;
         let id = id.map_or("null", RawValue::get);
-        Ok(What::Cancel(IdText::from_slice(id.as_bytes())))
+        Ok(JsonCall::Cancel(IdText::from_slice(id.as_bytes())))
     }
 }
 
 /// Removes a number from an object, if present.
-fn number<T: DeserializeOwned>(node: &mut Node<'_>, name: &str) -> Result<Option<T>, String> {
-    let number = structure(&node.take(name).unwrap_or(Node::Null));
-    number.map_err(|error: Misread| format!("InvalidArgument: {name}: {error}"))
+fn number<T: DeserializeOwned>(node: &mut JsonNode<'_>, name: &str) -> Result<Option<T>, String> {
+    let number = structure(&node.take(name).unwrap_or(JsonNode::Null));
+    number.map_err(|error: DecodeError| format!("InvalidArgument: {name}: {error}"))
 }
 
-fn says(node: &Node<'_>, name: &str) -> bool {
+fn says(node: &JsonNode<'_>, name: &str) -> bool {
     match node {
-        Node::Object(members) => members.iter().any(|(it, _)| it.eq_ignore_ascii_case(name)),
+        JsonNode::Object(members) => members.iter().any(|(it, _)| it.eq_ignore_ascii_case(name)),
         _ => false,
     }
 }
@@ -196,7 +198,7 @@ mod tests {
     use super::*;
     use crate::model::CallOptions;
 
-    fn ask(method: &str, argument: &str) -> Result<What, String> {
+    fn ask(method: &str, argument: &str) -> Result<JsonCall, String> {
         let params = format!("[{argument}]");
         understand(method, Some(&params), Instant::now(), 1000).expect("there is such a method")
     }
@@ -207,8 +209,10 @@ mod tests {
         let argument = format!(
             r#"{{"key":"a","idempotency":"{key}","durability":"fsync","deadline_ms":1000}}"#
         );
-        let Ok(What::Call { call, deadline, shape }) = ask("Set", &argument) else { panic!("no") };
-        let Ok(Call::Store { options, .. }) = call else { panic!("no") };
+        let Ok(JsonCall::Call { call, deadline, shape }) = ask("Set", &argument) else {
+            panic!("no")
+        };
+        let Ok(RpcCall::Store { options, .. }) = call else { panic!("no") };
         let durability = Some(Durability::Fsync);
         assert_eq!(options, CallOptions { idempotency: Some(key), durability });
         assert!(deadline.is_some() && matches!(shape, Shape::Plain { durability: true }));
@@ -226,7 +230,7 @@ mod tests {
             (r#"{"range":{"key":"a"},"puts":true}"#, (true, false)),
             (r#"{"range":{"key":"a"},"puts":false,"deletes":false}"#, (false, false)),
         ] {
-            let Ok(What::WatchOpen(watch)) = ask("WatchOpen", argument) else { panic!("no") };
+            let Ok(JsonCall::WatchOpen(watch)) = ask("WatchOpen", argument) else { panic!("no") };
             assert_eq!((watch.puts, watch.deletes), shown, "{argument}");
         }
     }

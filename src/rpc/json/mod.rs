@@ -1,7 +1,7 @@
 //! The JSON dialect: Go's `net/rpc/jsonrpc`, and the native protocol with names.
 //!
-//! Pure: bytes in, [`Ask`]s out, answers back to bytes. A connection that speaks JSON is the same
-//! `Connection` with the same `Exchange`; only its inbox, its encoder and the polling of watches
+//! Pure: bytes in, [`JsonRequest`]s out, answers back to bytes. A connection that speaks JSON is the same
+//! `Connection` with the same `RequestDispatcher`; only its inbox, its encoder and the polling of watches
 //! differ (one stream for each watch, with credit for one push). `docs/protocol.md` specifies the
 //! dialect.
 //!
@@ -12,12 +12,11 @@
 //!   split anywhere.
 //! - **The calls of the tutorial are fast:** the envelope borrows from the input, Get and Set are
 //!   read without a tree, and replies are written directly into the output.
-//! - **Everything else reuses the wire types:** `Reading` is a serde deserializer over a JSON
+//! - **Everything else reuses the wire types:** `ValueReader` is a serde deserializer over a JSON
 //!   tree that fills the fields of the wire types by name, and `WireFormatter` writes them. So a
 //!   new request is available in JSON as soon as `methods` has its name. The tree is bounded: 64
 //!   bytes per value, `rpc.frame_bytes_max` in total.
 
-mod ask;
 mod envelope;
 mod formatter;
 mod kv_store_service;
@@ -25,11 +24,11 @@ mod methods;
 mod node;
 mod reading;
 mod replies;
+mod request;
 mod shape;
 mod shown;
 mod splitter;
 
-pub(crate) use ask::{Ask, IdText, Limits, What, no_method_among, understand};
 pub(crate) use envelope::Envelope;
 #[cfg(feature = "cli")]
 pub(crate) use formatter::append as append_object;
@@ -38,5 +37,8 @@ pub(crate) use reading::variants;
 pub(crate) use replies::{Replies, hello, refuse, succeed, text_of};
 #[cfg(feature = "cli")]
 pub(crate) use replies::{append_outcome, append_reply};
+pub(crate) use request::{
+    IdText, JsonCall, JsonRequest, RequestLimits, no_method_among, understand,
+};
 pub(crate) use shape::Shape;
-pub(crate) use splitter::{Bounds, Split, SplitError, Splitter, Start};
+pub(crate) use splitter::{ConnectionStart, Split, SplitError, Splitter, ValueLimits};

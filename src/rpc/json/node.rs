@@ -1,4 +1,4 @@
-//! [`Node`]: a JSON value in memory, of bounded size.
+//! [`JsonNode`]: a JSON value in memory, of bounded size.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -9,17 +9,17 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-use super::envelope::Text;
+use super::envelope::JsonText;
 use super::reading::same;
 
 /// Maximum memory of a value, bytes, without its text and name.
 pub(crate) const NODE_BYTES: usize = 64;
 
-const _: () = assert!(size_of::<(Cow<'static, str>, Node<'static>)>() <= NODE_BYTES);
+const _: () = assert!(size_of::<(Cow<'static, str>, JsonNode<'static>)>() <= NODE_BYTES);
 
 /// A JSON value. An object with only the member `base64` is the decoded bytes.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Node<'a> {
+pub(crate) enum JsonNode<'a> {
     Null,
     Bool(bool),
     Unsigned(u64),
@@ -27,11 +27,11 @@ pub(crate) enum Node<'a> {
     Number(f64),
     Text(Cow<'a, str>),
     Bytes(Vec<u8>),
-    List(Vec<Node<'a>>),
-    Object(Vec<(Cow<'a, str>, Node<'a>)>),
+    List(Vec<JsonNode<'a>>),
+    Object(Vec<(Cow<'a, str>, JsonNode<'a>)>),
 }
 
-impl<'a> Node<'a> {
+impl<'a> JsonNode<'a> {
     /// Parses `text`, which may hold up to `nodes_max` values.
     ///
     /// # Errors
@@ -74,7 +74,7 @@ impl<'a> Node<'a> {
     }
 }
 
-impl Node<'_> {
+impl JsonNode<'_> {
     /// Adds a member to an object; null counts as an empty one.
     pub(crate) fn put(&mut self, name: &'static str, value: Self) {
         if *self == Self::Null {
@@ -98,9 +98,9 @@ impl Seed<'_, '_> {
 }
 
 impl<'de: 'a, 'a> DeserializeSeed<'de> for Seed<'_, 'a> {
-    type Value = Node<'a>;
+    type Value = JsonNode<'a>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node<'a>, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<JsonNode<'a>, D::Error> {
         let Some(left) = self.left.get().checked_sub(1) else {
             let message = "too many values: the request takes more memory than rpc.frame_bytes_max";
             return Err(D::Error::custom(message));
@@ -111,59 +111,59 @@ impl<'de: 'a, 'a> DeserializeSeed<'de> for Seed<'_, 'a> {
 }
 
 impl<'de: 'a, 'a> Visitor<'de> for Seed<'_, 'a> {
-    type Value = Node<'a>;
+    type Value = JsonNode<'a>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON")
     }
 
-    fn visit_unit<E>(self) -> Result<Node<'a>, E> {
-        Ok(Node::Null)
+    fn visit_unit<E>(self) -> Result<JsonNode<'a>, E> {
+        Ok(JsonNode::Null)
     }
 
-    fn visit_bool<E>(self, bool: bool) -> Result<Node<'a>, E> {
-        Ok(Node::Bool(bool))
+    fn visit_bool<E>(self, bool: bool) -> Result<JsonNode<'a>, E> {
+        Ok(JsonNode::Bool(bool))
     }
 
-    fn visit_u64<E>(self, number: u64) -> Result<Node<'a>, E> {
-        Ok(Node::Unsigned(number))
+    fn visit_u64<E>(self, number: u64) -> Result<JsonNode<'a>, E> {
+        Ok(JsonNode::Unsigned(number))
     }
 
-    fn visit_i64<E>(self, number: i64) -> Result<Node<'a>, E> {
-        Ok(u64::try_from(number).map_or(Node::Number(number as f64), Node::Unsigned))
+    fn visit_i64<E>(self, number: i64) -> Result<JsonNode<'a>, E> {
+        Ok(u64::try_from(number).map_or(JsonNode::Number(number as f64), JsonNode::Unsigned))
     }
 
-    fn visit_f64<E>(self, number: f64) -> Result<Node<'a>, E> {
-        Ok(Node::Number(number))
+    fn visit_f64<E>(self, number: f64) -> Result<JsonNode<'a>, E> {
+        Ok(JsonNode::Number(number))
     }
 
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Node<'a>, E> {
-        Ok(Node::Text(Cow::Borrowed(text)))
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<JsonNode<'a>, E> {
+        Ok(JsonNode::Text(Cow::Borrowed(text)))
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Node<'a>, E> {
-        Ok(Node::Text(Cow::Owned(text.to_owned())))
+    fn visit_str<E>(self, text: &str) -> Result<JsonNode<'a>, E> {
+        Ok(JsonNode::Text(Cow::Owned(text.to_owned())))
     }
 
-    fn visit_seq<S: SeqAccess<'de>>(self, mut values: S) -> Result<Node<'a>, S::Error> {
+    fn visit_seq<S: SeqAccess<'de>>(self, mut values: S) -> Result<JsonNode<'a>, S::Error> {
         let mut list = Vec::new();
         while let Some(value) = values.next_element_seed(self.again())? {
             list.push(value);
         }
-        Ok(Node::List(list))
+        Ok(JsonNode::List(list))
     }
 
-    fn visit_map<M: MapAccess<'de>>(self, mut members: M) -> Result<Node<'a>, M::Error> {
+    fn visit_map<M: MapAccess<'de>>(self, mut members: M) -> Result<JsonNode<'a>, M::Error> {
         let mut object = Vec::new();
-        while let Some(Text(name)) = members.next_key()? {
+        while let Some(JsonText(name)) = members.next_key()? {
             object.push((name, members.next_value_seed(self.again())?));
         }
         match &*object {
-            [(name, Node::Text(text))] if name == "base64" => {
+            [(name, JsonNode::Text(text))] if name == "base64" => {
                 let bytes = BASE64_STANDARD.decode(&**text).map_err(M::Error::custom)?;
-                Ok(Node::Bytes(bytes))
+                Ok(JsonNode::Bytes(bytes))
             }
-            _ => Ok(Node::Object(object)),
+            _ => Ok(JsonNode::Object(object)),
         }
     }
 }
@@ -174,29 +174,29 @@ mod tests {
 
     #[test]
     fn g6_bytes_are_text_or_base64() {
-        let node = Node::read(r#"{"a":"x","b":{"base64":"/v0="}}"#, 9).unwrap();
-        let Node::Object(members) = node else { panic!("{node:?}") };
-        assert_eq!(members[0].1, Node::Text("x".into()));
-        assert_eq!(members[1].1, Node::Bytes(vec![0xfe, 0xfd]));
-        assert!(Node::read(r#"{"base64":"/v0"}"#, 9).is_err());
+        let node = JsonNode::read(r#"{"a":"x","b":{"base64":"/v0="}}"#, 9).unwrap();
+        let JsonNode::Object(members) = node else { panic!("{node:?}") };
+        assert_eq!(members[0].1, JsonNode::Text("x".into()));
+        assert_eq!(members[1].1, JsonNode::Bytes(vec![0xfe, 0xfd]));
+        assert!(JsonNode::read(r#"{"base64":"/v0"}"#, 9).is_err());
     }
 
     #[test]
     fn g6_of_a_member_that_comes_twice_the_last_counts_whatever_is_beside_it() {
         let text = r#"{"once":1,"value":"1","Once":2,"k":0,"value":"2"}"#;
-        let mut node = Node::read(text, 9).unwrap();
-        assert_eq!(node.take("once"), Some(Node::Unsigned(2)));
+        let mut node = JsonNode::read(text, 9).unwrap();
+        assert_eq!(node.take("once"), Some(JsonNode::Unsigned(2)));
         assert_eq!(node.take("once"), None);
-        let Node::Object(members) = node else { panic!("{node:?}") };
+        let JsonNode::Object(members) = node else { panic!("{node:?}") };
         let names: Vec<&str> = members.iter().map(|(name, _)| &**name).collect();
         assert_eq!(names, ["value", "k", "value"]);
-        assert_eq!(members[2].1, Node::Text("2".into()));
+        assert_eq!(members[2].1, JsonNode::Text("2".into()));
     }
 
     #[test]
     fn s10_a_value_takes_so_much_memory_and_no_more() {
-        assert!(Node::read("[0,0,0]", 4).is_ok());
-        let refused = Node::read("[0,0,0]", 3).unwrap_err().to_string();
+        assert!(JsonNode::read("[0,0,0]", 4).is_ok());
+        let refused = JsonNode::read("[0,0,0]", 3).unwrap_err().to_string();
         assert!(refused.contains("rpc.frame_bytes_max"), "{refused}");
     }
 }

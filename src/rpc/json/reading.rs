@@ -1,4 +1,4 @@
-//! [`Reading`]: wire types from JSON, by the names that `docs/protocol.md` gives them.
+//! [`ValueReader`]: wire types from JSON, by the names that `docs/protocol.md` gives them.
 //!
 //! Both dialects use the same types, so that they cannot diverge: a structure is an object of its
 //! fields, an enum is the name of its variant, or an object with that name and its content. An
@@ -14,7 +14,7 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-use super::node::Node;
+use super::node::JsonNode;
 
 /// The defaults of omitted enums; all others are required.
 const LEFT_OUT: [(&str, &str); 3] =
@@ -22,12 +22,12 @@ const LEFT_OUT: [(&str, &str); 3] =
 
 /// The reason why JSON is not a valid argument: the place, and the error.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Misread {
+pub(crate) struct DecodeError {
     place: String,
     what: String,
 }
 
-impl Misread {
+impl DecodeError {
     fn new(what: impl Into<String>) -> Self {
         Self { place: String::new(), what: what.into() }
     }
@@ -39,7 +39,7 @@ impl Misread {
     }
 }
 
-impl Display for Misread {
+impl Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.place {
             "" => f.write_str(&self.what),
@@ -48,43 +48,45 @@ impl Display for Misread {
     }
 }
 
-impl std::error::Error for Misread {}
+impl std::error::Error for DecodeError {}
 
-impl serde::de::Error for Misread {
+impl serde::de::Error for DecodeError {
     fn custom<T: Display>(what: T) -> Self {
         Self::new(what.to_string())
     }
 }
 
 /// Reads a structure.
-pub(crate) fn structure<'de, T: Deserialize<'de>>(node: &'de Node<'de>) -> Result<T, Misread> {
-    T::deserialize(Reading::of(Some(node)))
+pub(crate) fn structure<'de, T: Deserialize<'de>>(
+    node: &'de JsonNode<'de>,
+) -> Result<T, DecodeError> {
+    T::deserialize(ValueReader::of(Some(node)))
 }
 
 /// Reads the variant of this name of an enum, whose content is `node`.
 pub(crate) fn variant<'de, T: Deserialize<'de>>(
     name: &'static str,
-    node: &'de Node<'de>,
-) -> Result<T, Misread> {
-    T::deserialize(Chosen { name, content: Reading::of(Some(node)) })
+    node: &'de JsonNode<'de>,
+) -> Result<T, DecodeError> {
+    T::deserialize(ChosenVariant { name, content: ValueReader::of(Some(node)) })
 }
 
 /// Returns the names of the variants of a choice.
 pub(crate) fn variants<T: Deserialize<'static>>() -> &'static [&'static str] {
     let mut names: &'static [&'static str] = &[];
     // Ends with an error as soon as the names are known.
-    drop(T::deserialize(Names(&mut names)));
+    drop(T::deserialize(VariantNames(&mut names)));
     names
 }
 
 /// Takes the names of the variants of a choice, without a value of it.
-struct Names<'a>(&'a mut &'static [&'static str]);
+struct VariantNames<'a>(&'a mut &'static [&'static str]);
 
-impl<'de> Deserializer<'de> for Names<'_> {
-    type Error = Misread;
+impl<'de> Deserializer<'de> for VariantNames<'_> {
+    type Error = DecodeError;
 
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Misread> {
-        Err(Misread::new(""))
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, DecodeError> {
+        Err(DecodeError::new(""))
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -92,9 +94,9 @@ impl<'de> Deserializer<'de> for Names<'_> {
         _: &'static str,
         variants: &'static [&'static str],
         _: V,
-    ) -> Result<V::Value, Misread> {
+    ) -> Result<V::Value, DecodeError> {
         *self.0 = variants;
-        Err(Misread::new(""))
+        Err(DecodeError::new(""))
     }
 
     forward_to_deserialize_any! {
@@ -105,25 +107,25 @@ impl<'de> Deserializer<'de> for Names<'_> {
 
 /// A value, or nothing if it is omitted.
 #[derive(Debug, Clone, Copy)]
-struct Reading<'de>(Option<&'de Node<'de>>);
+struct ValueReader<'de>(Option<&'de JsonNode<'de>>);
 
-impl<'de> Reading<'de> {
+impl<'de> ValueReader<'de> {
     /// Treats null as omitted.
-    fn of(node: Option<&'de Node<'de>>) -> Self {
-        Self(node.filter(|node| **node != Node::Null))
+    fn of(node: Option<&'de JsonNode<'de>>) -> Self {
+        Self(node.filter(|node| **node != JsonNode::Null))
     }
 
-    fn is_no(self, expected: &str) -> Misread {
-        let kind = self.0.map_or("nothing", Node::kind);
-        Misread::new(format!("expected {expected}, not {kind}"))
+    fn is_no(self, expected: &str) -> DecodeError {
+        let kind = self.0.map_or("nothing", JsonNode::kind);
+        DecodeError::new(format!("expected {expected}, not {kind}"))
     }
 
     /// Reads a number, or a string of its digits, the form of ids that exceed JSON's numbers.
-    fn unsigned<T: From<u64> + FromStr>(self) -> Result<T, Misread> {
+    fn unsigned<T: From<u64> + FromStr>(self) -> Result<T, DecodeError> {
         let number = match self.0 {
             None => Some(T::from(0)),
-            Some(Node::Unsigned(number)) => Some(T::from(*number)),
-            Some(Node::Text(digits)) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Some(JsonNode::Unsigned(number)) => Some(T::from(*number)),
+            Some(JsonNode::Text(digits)) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
                 digits.parse().ok()
             }
             _ => None,
@@ -135,69 +137,69 @@ impl<'de> Reading<'de> {
 
 macro_rules! unsigned {
     ($($method:ident)*) => {
-        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misread> {
+        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
             visitor.visit_u64(self.unsigned()?)
         })*
     };
 }
 
-impl<'de> Deserializer<'de> for Reading<'de> {
-    type Error = Misread;
+impl<'de> Deserializer<'de> for ValueReader<'de> {
+    type Error = DecodeError;
 
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Misread> {
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, DecodeError> {
         Err(self.is_no("what the protocol has"))
     }
 
     unsigned!(deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64);
 
-    fn deserialize_u128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misread> {
+    fn deserialize_u128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         visitor.visit_u128(self.unsigned()?)
     }
 
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misread> {
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match self.0 {
             None => visitor.visit_bool(false),
-            Some(Node::Bool(bool)) => visitor.visit_bool(*bool),
+            Some(JsonNode::Bool(bool)) => visitor.visit_bool(*bool),
             _ => Err(self.is_no("true or false")),
         }
     }
 
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misread> {
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match self.0 {
             None => visitor.visit_borrowed_str(""),
-            Some(Node::Text(text)) => visitor.visit_borrowed_str(text),
+            Some(JsonNode::Text(text)) => visitor.visit_borrowed_str(text),
             _ => Err(self.is_no("a string")),
         }
     }
 
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misread> {
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         self.deserialize_str(visitor)
     }
 
-    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misread> {
+    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match self.0 {
             None => visitor.visit_borrowed_bytes(&[]),
-            Some(Node::Text(text)) => visitor.visit_borrowed_bytes(text.as_bytes()),
-            Some(Node::Bytes(bytes)) => visitor.visit_borrowed_bytes(bytes),
+            Some(JsonNode::Text(text)) => visitor.visit_borrowed_bytes(text.as_bytes()),
+            Some(JsonNode::Bytes(bytes)) => visitor.visit_borrowed_bytes(bytes),
             _ => Err(self.is_no("a string or {\"base64\": ...}")),
         }
     }
 
-    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misread> {
+    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         self.deserialize_bytes(visitor)
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misread> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match self.0 {
             None => visitor.visit_none(),
             Some(_) => visitor.visit_some(self),
         }
     }
 
-    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misread> {
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match self.0 {
             None => visitor.visit_unit(),
-            Some(Node::Object(members)) if members.is_empty() => visitor.visit_unit(),
+            Some(JsonNode::Object(members)) if members.is_empty() => visitor.visit_unit(),
             _ => Err(self.is_no("{}")),
         }
     }
@@ -206,14 +208,14 @@ impl<'de> Deserializer<'de> for Reading<'de> {
         self,
         _: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Misread> {
+    ) -> Result<V::Value, DecodeError> {
         visitor.visit_newtype_struct(self)
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misread> {
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match self.0 {
             None => visitor.visit_seq(Items([].iter().enumerate())),
-            Some(Node::List(items)) => visitor.visit_seq(Items(items.iter().enumerate())),
+            Some(JsonNode::List(items)) => visitor.visit_seq(Items(items.iter().enumerate())),
             _ => Err(self.is_no("a list")),
         }
     }
@@ -224,13 +226,13 @@ impl<'de> Deserializer<'de> for Reading<'de> {
         _: &'static str,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Misread> {
+    ) -> Result<V::Value, DecodeError> {
         let members = match self.0 {
             None => &[][..],
-            Some(Node::Object(members)) => members,
+            Some(JsonNode::Object(members)) => members,
             _ => return Err(self.is_no("an object")),
         };
-        visitor.visit_seq(Fields::find(fields, members)?)
+        visitor.visit_seq(FieldReader::find(fields, members)?)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -238,20 +240,24 @@ impl<'de> Deserializer<'de> for Reading<'de> {
         name: &'static str,
         variants: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Misread> {
+    ) -> Result<V::Value, DecodeError> {
         let (chosen, content) = match self.0 {
             None => match LEFT_OUT.iter().find(|(choice, _)| *choice == name) {
                 Some((_, variant)) => (*variant, None),
-                None => return Err(Misread::new("is required")),
+                None => return Err(DecodeError::new("is required")),
             },
-            Some(Node::Text(variant)) => (&**variant, None),
-            Some(Node::Object(members)) => match &**members {
+            Some(JsonNode::Text(variant)) => (&**variant, None),
+            Some(JsonNode::Object(members)) => match &**members {
                 [(variant, content)] => (&**variant, Some(content)),
-                _ => return Err(Misread::new("expected an object with the name of one variant")),
+                _ => {
+                    return Err(DecodeError::new(
+                        "expected an object with the name of one variant",
+                    ));
+                }
             },
             _ => return Err(self.is_no("a name, or an object with one")),
         };
-        visitor.visit_enum(Variant::find(variants, chosen, Reading::of(content))?)
+        visitor.visit_enum(Variant::find(variants, chosen, ValueReader::of(content))?)
     }
 
     forward_to_deserialize_any! {
@@ -273,17 +279,17 @@ fn shown(name: &str) -> String {
     name.chars().take(64).flat_map(char::escape_debug).collect()
 }
 
-struct Items<'de>(std::iter::Enumerate<std::slice::Iter<'de, Node<'de>>>);
+struct Items<'de>(std::iter::Enumerate<std::slice::Iter<'de, JsonNode<'de>>>);
 
 impl<'de> SeqAccess<'de> for Items<'de> {
-    type Error = Misread;
+    type Error = DecodeError;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(
         &mut self,
         seed: T,
-    ) -> Result<Option<T::Value>, Misread> {
+    ) -> Result<Option<T::Value>, DecodeError> {
         let Some((at, node)) = self.0.next() else { return Ok(None) };
-        let item = seed.deserialize(Reading::of(Some(node)));
+        let item = seed.deserialize(ValueReader::of(Some(node)));
         item.map(Some).map_err(|error| error.within(at))
     }
 
@@ -293,53 +299,53 @@ impl<'de> SeqAccess<'de> for Items<'de> {
 }
 
 /// The fields of a structure, in their order.
-struct Fields<'de>(std::vec::IntoIter<(&'static str, Reading<'de>)>);
+struct FieldReader<'de>(std::vec::IntoIter<(&'static str, ValueReader<'de>)>);
 
-impl<'de> Fields<'de> {
+impl<'de> FieldReader<'de> {
     /// Looks at each member once: there may be very many of the same name.
     fn find(
         fields: &'static [&'static str],
-        members: &'de [(std::borrow::Cow<'de, str>, Node<'de>)],
-    ) -> Result<Self, Misread> {
-        let mut found: Vec<_> = fields.iter().map(|field| (*field, Reading(None))).collect();
+        members: &'de [(std::borrow::Cow<'de, str>, JsonNode<'de>)],
+    ) -> Result<Self, DecodeError> {
+        let mut found: Vec<_> = fields.iter().map(|field| (*field, ValueReader(None))).collect();
         for (name, node) in members {
             let Some((_, value)) = found.iter_mut().find(|(field, _)| same(field, name)) else {
                 let name = shown(name);
                 let fields = fields.join(", ");
-                return Err(Misread::new(format!(
+                return Err(DecodeError::new(format!(
                     "unknown field `{name}`; the fields are {fields}"
                 )));
             };
             // The last of duplicate names counts, as in Go.
-            *value = Reading::of(Some(node));
+            *value = ValueReader::of(Some(node));
         }
         Ok(Self(found.into_iter()))
     }
 }
 
-impl<'de> SeqAccess<'de> for Fields<'de> {
-    type Error = Misread;
+impl<'de> SeqAccess<'de> for FieldReader<'de> {
+    type Error = DecodeError;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(
         &mut self,
         seed: T,
-    ) -> Result<Option<T::Value>, Misread> {
+    ) -> Result<Option<T::Value>, DecodeError> {
         let Some((field, value)) = self.0.next() else { return Ok(None) };
         seed.deserialize(value).map(Some).map_err(|error| error.within(field))
     }
 }
 
 /// The chosen variant of an enum.
-struct Chosen<'de> {
+struct ChosenVariant<'de> {
     name: &'static str,
-    content: Reading<'de>,
+    content: ValueReader<'de>,
 }
 
-impl<'de> Deserializer<'de> for Chosen<'de> {
-    type Error = Misread;
+impl<'de> Deserializer<'de> for ChosenVariant<'de> {
+    type Error = DecodeError;
 
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Misread> {
-        Err(Misread::new("expected a unit variant"))
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, DecodeError> {
+        Err(DecodeError::new("expected a unit variant"))
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -347,7 +353,7 @@ impl<'de> Deserializer<'de> for Chosen<'de> {
         _: &'static str,
         variants: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Misread> {
+    ) -> Result<V::Value, DecodeError> {
         visitor.visit_enum(Variant::find(variants, self.name, self.content)?)
     }
 
@@ -359,50 +365,55 @@ impl<'de> Deserializer<'de> for Chosen<'de> {
 
 struct Variant<'de> {
     number: u32,
-    content: Reading<'de>,
+    content: ValueReader<'de>,
 }
 
 impl<'de> Variant<'de> {
     fn find(
         variants: &'static [&'static str],
         name: &str,
-        content: Reading<'de>,
-    ) -> Result<Self, Misread> {
+        content: ValueReader<'de>,
+    ) -> Result<Self, DecodeError> {
         let found = (0..).zip(variants).find(|(_, variant)| same(variant, name));
         let Some((number, _)) = found else {
             let name = shown(name);
             let variants = variants.join(", ");
-            return Err(Misread::new(format!("unknown name `{name}`; the names are {variants}")));
+            return Err(DecodeError::new(format!(
+                "unknown name `{name}`; the names are {variants}"
+            )));
         };
         Ok(Self { number, content })
     }
 }
 
 impl<'de> EnumAccess<'de> for Variant<'de> {
-    type Error = Misread;
-    type Variant = Reading<'de>;
+    type Error = DecodeError;
+    type Variant = ValueReader<'de>;
 
     fn variant_seed<T: DeserializeSeed<'de>>(
         self,
         seed: T,
-    ) -> Result<(T::Value, Reading<'de>), Misread> {
-        let number: U32Deserializer<Misread> = self.number.into_deserializer();
+    ) -> Result<(T::Value, ValueReader<'de>), DecodeError> {
+        let number: U32Deserializer<DecodeError> = self.number.into_deserializer();
         Ok((seed.deserialize(number)?, self.content))
     }
 }
 
-impl<'de> VariantAccess<'de> for Reading<'de> {
-    type Error = Misread;
+impl<'de> VariantAccess<'de> for ValueReader<'de> {
+    type Error = DecodeError;
 
-    fn unit_variant(self) -> Result<(), Misread> {
+    fn unit_variant(self) -> Result<(), DecodeError> {
         <()>::deserialize(self)
     }
 
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Misread> {
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(
+        self,
+        seed: T,
+    ) -> Result<T::Value, DecodeError> {
         seed.deserialize(self)
     }
 
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Misread> {
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, DecodeError> {
         self.deserialize_seq(visitor)
     }
 
@@ -410,7 +421,7 @@ impl<'de> VariantAccess<'de> for Reading<'de> {
         self,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Misread> {
+    ) -> Result<V::Value, DecodeError> {
         self.deserialize_struct("", fields, visitor)
     }
 }
@@ -421,36 +432,38 @@ mod tests {
     use crate::model::{
         KeyRange, KvRequest, PushRequest, Request, StoreRequest, Unique, WaitCondition,
     };
-    use crate::rpc::proto::{Call, WireCall, WireJobRequest, WireRequest};
+    use crate::rpc::proto::{RpcCall, WireCall, WireJobRequest, WireRequest};
 
-    fn request(name: &'static str, text: &str) -> Result<Call, String> {
-        let node = Node::read(text, 1000).unwrap();
+    fn request(name: &'static str, text: &str) -> Result<RpcCall, String> {
+        let node = JsonNode::read(text, 1000).unwrap();
         let request: WireRequest<'_> = variant(name, &node).map_err(|error| error.to_string())?;
-        Ok(Call::from(WireCall { idempotency: None, request }))
+        Ok(RpcCall::from(WireCall { idempotency: None, request }))
     }
 
     #[test]
     fn g6_what_is_left_out_is_zero_and_names_are_read_whatever_their_case() {
         let said = request("Set", r#"{"key":"a","Value":{"base64":"/v0="},"TtlMs":5}"#).unwrap();
-        let Call::Store { request: Request::Store(StoreRequest::Kv(KvRequest::Set(set))), .. } =
-            said
+        let RpcCall::Store {
+            request: Request::Store(StoreRequest::Kv(KvRequest::Set(set))), ..
+        } = said
         else {
             panic!("{said:?}")
         };
         assert_eq!((&*set.key, &*set.value), (&b"a"[..], &b"\xfe\xfd"[..]));
         assert!(set.ttl.is_some() && set.lease == 0 && !set.only_if_changed);
         let said = request("Wait", r#"{"range":{"prefix":"a/"},"after":null}"#).unwrap();
-        let Call::Wait(wait) = said else { panic!("{said:?}") };
+        let RpcCall::Wait(wait) = said else { panic!("{said:?}") };
         assert_eq!((wait.range, wait.condition), (KeyRange::prefix("a/"), WaitCondition::Changed));
         assert_eq!((wait.after, wait.timeout), (None, None));
         let said = request("Get", r#"{"key":"a","KEY":"b","k_ey":"c"}"#).unwrap();
-        let Call::Store { request: Request::Store(StoreRequest::Kv(KvRequest::Get(get))), .. } =
-            said
+        let RpcCall::Store {
+            request: Request::Store(StoreRequest::Kv(KvRequest::Get(get))), ..
+        } = said
         else {
             panic!("{said:?}")
         };
         assert_eq!(&*get.key, b"c", "the last counts");
-        let node = Node::read(r#"{"jobs":[{"topic":"t","payload":"p"}]}"#, 99).unwrap();
+        let node = JsonNode::read(r#"{"jobs":[{"topic":"t","payload":"p"}]}"#, 99).unwrap();
         let push: WireJobRequest<'_> = variant("Push", &node).unwrap();
         let Request::Job(crate::model::JobRequest::Push { jobs, .. }) = Request::Job(push.into())
         else {

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use crate::environment::RandomState;
 
-use super::ask::{IdText, no_method, no_service};
 use super::formatter::{append, append_bytes, append_text};
+use super::request::{IdText, no_method, no_service};
 use super::shape::{NOT_FOUND, Shape, TIMEOUT};
 use super::shown;
 use crate::actor::message::Done;
@@ -22,7 +22,7 @@ use crate::store::StoreError;
 #[derive(Debug, Default)]
 pub(crate) struct Replies {
     last: u64,
-    pending: HashMap<u64, Pending, RandomState>,
+    pending: HashMap<u64, PendingReply, RandomState>,
     /// The pending request for the next items of each watch.
     nexts: HashMap<u64, u64, RandomState>,
     /// The reason why a stream could not be opened, until the watch on it is refused too.
@@ -30,7 +30,7 @@ pub(crate) struct Replies {
 }
 
 #[derive(Debug)]
-struct Pending {
+struct PendingReply {
     id: IdText,
     shape: Shape,
 }
@@ -39,7 +39,7 @@ impl Replies {
     /// Registers a request; returns a number that is unique on the connection.
     pub(crate) fn begin(&mut self, id: IdText, shape: Shape) -> u64 {
         self.last += 1;
-        self.pending.insert(self.last, Pending { id, shape });
+        self.pending.insert(self.last, PendingReply { id, shape });
         self.last
     }
 
@@ -78,7 +78,7 @@ impl Replies {
 
     /// Answers the request that waits for items of `watch`; returns true if the watch has ended.
     pub(crate) fn show(&mut self, out: &mut Vec<u8>, watch: u64, push: &WirePush<'_>) -> bool {
-        let Some(Pending { id, .. }) = self.take_next(watch) else { return false };
+        let Some(PendingReply { id, .. }) = self.take_next(watch) else { return false };
         let mut ended = false;
         succeed(out, &id, |out| {
             shown::append(out, push).map_err(|error| {
@@ -91,12 +91,12 @@ impl Replies {
 
     /// Cancels the request that waits for items of `watch`.
     pub(crate) fn give_up(&mut self, out: &mut Vec<u8>, watch: u64) {
-        if let Some(Pending { id, .. }) = self.take_next(watch) {
+        if let Some(PendingReply { id, .. }) = self.take_next(watch) {
             refuse(out, &id, &text_of(&StoreError::Cancelled.into()));
         }
     }
 
-    fn take_next(&mut self, watch: u64) -> Option<Pending> {
+    fn take_next(&mut self, watch: u64) -> Option<PendingReply> {
         let number = self.nexts.remove(&watch)?;
         self.pending.remove(&number)
     }
@@ -112,7 +112,7 @@ impl Replies {
         if matches!(answer, Ok(Done::Parked(..))) {
             return;
         }
-        let Some(Pending { id, shape }) = self.pending.remove(&number) else { return };
+        let Some(PendingReply { id, shape }) = self.pending.remove(&number) else { return };
         match (shape, answer) {
             (Shape::Opening, Err(error)) => self.unopened = Some((number, error)),
             (Shape::Opening, Ok(_)) => {}

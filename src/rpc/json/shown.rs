@@ -9,7 +9,7 @@ use crate::rpc::proto::{WireEvent, WireKeyValue, WirePush};
 /// The next items of a watch.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Shown<'a> {
+enum WatchOutput<'a> {
     Events { revision: u64, skipped: u64, fragment: bool, events: Vec<&'a WireEvent<'a>> },
     Snapshot { revision: u64, kvs: &'a [WireKeyValue<'a>] },
     SnapshotEnd { revision: u64 },
@@ -29,17 +29,19 @@ pub(super) fn append(out: &mut Vec<u8>, push: &WirePush<'_>) -> Result<(), Error
                 events.get(first..first.saturating_add(count)).unwrap_or_default()
             };
             let last = deliveries.last();
-            Shown::Events {
+            WatchOutput::Events {
                 revision: last.map_or(0, |delivery| delivery.revision),
                 skipped: deliveries.iter().map(|delivery| delivery.skipped).sum(),
                 fragment: last.is_some_and(|delivery| delivery.fragment),
                 events: deliveries.iter().flat_map(whole).collect(),
             }
         }
-        WirePush::Snapshot { revision, kvs, .. } => Shown::Snapshot { revision: *revision, kvs },
-        WirePush::SnapshotEnd { revision, .. } => Shown::SnapshotEnd { revision: *revision },
+        WirePush::Snapshot { revision, kvs, .. } => {
+            WatchOutput::Snapshot { revision: *revision, kvs }
+        }
+        WirePush::SnapshotEnd { revision, .. } => WatchOutput::SnapshotEnd { revision: *revision },
         WirePush::Progress { revision, .. } | WirePush::Parked { revision } => {
-            Shown::Progress { revision: *revision }
+            WatchOutput::Progress { revision: *revision }
         }
         WirePush::Ended { error, .. } => return Err(Error::from(error.clone())),
     };

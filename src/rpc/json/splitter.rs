@@ -24,7 +24,7 @@ pub(crate) struct Splitter {
 
 /// The beginning of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Start {
+pub(crate) enum ConnectionStart {
     /// An object, possibly after white space.
     Json,
     /// White space only, so far.
@@ -32,7 +32,7 @@ pub(crate) enum Start {
     Other,
 }
 
-impl Start {
+impl ConnectionStart {
     pub(crate) fn of(bytes: &[u8]) -> Self {
         match bytes.iter().find(|byte| !is_space(**byte)) {
             Some(b'{') => Self::Json,
@@ -44,7 +44,7 @@ impl Start {
 
 /// The limits of a value.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Bounds {
+pub(crate) struct ValueLimits {
     pub(crate) bytes_max: usize,
     /// Maximum depth of lists and objects; at most [`LEVELS`].
     pub(crate) depth_max: usize,
@@ -81,7 +81,7 @@ impl SplitError {
 impl Splitter {
     /// Finds the end of the first value in `bytes`, which begin where the last value ended; after
     /// [`Split::Partial`], call again with the same bytes (without the white space) and more.
-    pub(crate) fn split(&mut self, bytes: &[u8], bounds: Bounds) -> Result<Split, SplitError> {
+    pub(crate) fn split(&mut self, bytes: &[u8], bounds: ValueLimits) -> Result<Split, SplitError> {
         let space = match self.scanned {
             0 => bytes.iter().take_while(|byte| is_space(**byte)).count(),
             _ => 0,
@@ -97,7 +97,7 @@ impl Splitter {
         }
     }
 
-    fn scan(&mut self, value: &[u8], bounds: Bounds) -> Result<Option<usize>, SplitError> {
+    fn scan(&mut self, value: &[u8], bounds: ValueLimits) -> Result<Option<usize>, SplitError> {
         let mut rest = value.get(self.scanned..).unwrap_or_default();
         while let Some((byte, after)) = rest.split_first() {
             rest = after;
@@ -125,7 +125,7 @@ impl Splitter {
     }
 
     /// Processes a byte outside of strings.
-    fn structure(&mut self, byte: u8, bounds: Bounds) -> Result<(), SplitError> {
+    fn structure(&mut self, byte: u8, bounds: ValueLimits) -> Result<(), SplitError> {
         match byte {
             // Every request is an object.
             byte if self.depth == 0 && byte != b'{' => return Err(SplitError::Malformed),
@@ -139,7 +139,7 @@ impl Splitter {
         Ok(())
     }
 
-    fn open(&mut self, object: bool, bounds: Bounds) -> Result<(), SplitError> {
+    fn open(&mut self, object: bool, bounds: ValueLimits) -> Result<(), SplitError> {
         if self.depth >= bounds.depth_max.min(LEVELS) {
             return Err(SplitError::TooDeep);
         }
@@ -171,11 +171,11 @@ mod tests {
     use super::*;
     use crate::store::tests::cases;
 
-    const BOUNDS: Bounds = Bounds { bytes_max: 1 << 20, depth_max: 64 };
+    const BOUNDS: ValueLimits = ValueLimits { bytes_max: 1 << 20, depth_max: 64 };
 
     /// Returns the values split off `pieces`, each checked by the parser as a connection does, and
     /// the error at which splitting ends.
-    fn split_all(pieces: &[&[u8]], bounds: Bounds) -> (Vec<Vec<u8>>, Option<SplitError>) {
+    fn split_all(pieces: &[&[u8]], bounds: ValueLimits) -> (Vec<Vec<u8>>, Option<SplitError>) {
         let (mut splitter, mut held, mut values) = (Splitter::default(), Vec::new(), Vec::new());
         for piece in pieces {
             held.extend_from_slice(piece);
@@ -270,7 +270,7 @@ mod tests {
     #[test]
     fn s10_a_value_has_a_length_and_a_depth() {
         let value: &[u8] = br#"{"a":[[1]]} "#;
-        let bounds = |bytes_max, depth_max| Bounds { bytes_max, depth_max };
+        let bounds = |bytes_max, depth_max| ValueLimits { bytes_max, depth_max };
         assert_eq!(split_all(&[value], bounds(11, 3)).0.len(), 1);
         assert_eq!(split_all(&[value], bounds(10, 3)).1, Some(SplitError::TooLong));
         assert_eq!(split_all(&[&value[..11]], bounds(10, 3)).1, Some(SplitError::TooLong));

@@ -13,17 +13,17 @@ use tokio::task::AbortHandle;
 use tokio::time::{timeout, timeout_at};
 
 use super::authenticate::{Admission, Authenticate, Presented};
-use super::carrier::{About, Idle, Link};
+use super::carrier::{Idle, Link, LinkProperties};
 use super::dial::set_options;
-use super::hello::{Hello, Unfit, Welcome, encode_answer, read_hello, say};
-use super::registry::Registry;
+use super::hello::{HandshakeError, LinkHello, LinkWelcome, encode_answer, read_hello, send};
+use super::registry::LinkRegistry;
 use super::{check_name, limit};
 use crate::address::{cannot_listen, network};
 use crate::config::LinkConfig;
 use crate::error::{Error, ErrorCode};
 use crate::fair::Excess;
 use crate::fair_places::{FairPlace, FairPlaces};
-use crate::rpc::server::{DoorKey, Entrance, Hindrance, LINGER, hear_out};
+use crate::rpc::server::{AcceptBackoff, LINGER, SocketAcceptor, WeakLinkIntake, drain};
 use crate::rpc::socket::Socket;
 use crate::session::Identity;
 use crate::stranger_lines::{LineKind, StrangerLines, log_stranger};
@@ -32,7 +32,7 @@ use crate::stranger_lines::{LineKind, StrangerLines, log_stranger};
 const REFUSALS_MAX: usize = 64;
 
 /// An accepted link.
-pub(super) struct Come {
+pub(super) struct AcceptedLink {
     pub(super) link: Link,
     pub(super) identity: Option<Identity>,
 }
@@ -41,27 +41,27 @@ pub(super) struct Come {
 pub(super) struct Acceptor {
     addr: SocketAddr,
     accepting: AbortHandle,
-    pub(super) house: Arc<House>,
+    pub(super) port: Arc<LinkPort>,
     /// Closed when the last link has ended.
     ended: mpsc::Receiver<()>,
 }
 
 /// The conditions under which links are accepted.
-pub(super) struct Terms {
+pub(super) struct AcceptOptions {
     pub(super) config: LinkConfig,
-    pub(super) entrance: Entrance,
+    pub(super) acceptor: SocketAcceptor,
     pub(super) authenticate: Arc<dyn Authenticate>,
     pub(super) lines: StrangerLines,
     /// The service that this end offers to peers.
-    pub(super) door: Option<DoorKey>,
+    pub(super) intake: Option<WeakLinkIntake>,
     /// Receives each link whose peer serves.
-    pub(super) come: Option<mpsc::Sender<Come>>,
+    pub(super) accepted: Option<mpsc::Sender<AcceptedLink>>,
 }
 
 /// The shared state of all links of one port.
-pub(super) struct House {
-    terms: Terms,
-    names: Mutex<Registry<Link>>,
+pub(super) struct LinkPort {
+    accept_options: AcceptOptions,
+    names: Mutex<LinkRegistry<Link>>,
     /// Counts links by the address of the peer.
     places: FairPlaces<IpAddr>,
     /// Counts connections that have not authenticated yet, by their address.
@@ -71,7 +71,7 @@ pub(super) struct House {
     stop: tokio::sync::watch::Sender<bool>,
 }
 
-impl House {
+impl LinkPort {
     /// Returns the link named `name`; without a name, the only one.
     ///
     /// # Errors
@@ -89,24 +89,26 @@ impl House {
 
 impl Acceptor {
     /// Starts to accept links at `addr`, on the current tokio runtime.
-    pub(super) async fn bind(addr: impl ToSocketAddrs, terms: Terms) -> Result<Self, Error> {
-        let config = &terms.config;
+    pub(super) async fn bind(
+        addr: impl ToSocketAddrs,
+        accept_options: AcceptOptions,
+    ) -> Result<Self, Error> {
+        let config = &accept_options.config;
         config.check()?;
         let listener = TcpListener::bind(addr).await.map_err(|error| cannot_listen(&error))?;
         let addr = listener.local_addr().map_err(|error| cannot_listen(&error))?;
-        let house = Arc::new(House {
+        let port = Arc::new(LinkPort {
             places: FairPlaces::new(config.links_max),
             handshakes: FairPlaces::new(config.handshakes_max),
             refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
-            terms,
+            accept_options,
             names: Mutex::default(),
             stop: tokio::sync::watch::Sender::new(false),
         });
         let (alive, ended) = mpsc::channel(1);
-        let accepting =
-            tokio::spawn(accept_all(listener, Arc::clone(&house), alive)).abort_handle();
+        let accepting = tokio::spawn(accept_all(listener, Arc::clone(&port), alive)).abort_handle();
         tracing::info!(%addr, "accepting links");
-        Ok(Self { addr, accepting, house, ended })
+        Ok(Self { addr, accepting, port, ended })
     }
 
     pub(super) fn addr(&self) -> SocketAddr {
@@ -116,13 +118,13 @@ impl Acceptor {
     /// Accepts no more links, and tells peers to begin nothing new.
     pub(super) fn leave(&self) {
         self.accepting.abort();
-        self.house.names.lock().links().iter().for_each(Link::leave);
+        self.port.names.lock().links().iter().for_each(Link::leave);
     }
 
     /// Ends all links, and waits until they have ended.
     pub(super) async fn finish(&mut self) {
         self.accepting.abort();
-        self.house.stop.send_replace(true);
+        self.port.stop.send_replace(true);
         // Returns `None` once all links have gone, because nothing is ever sent.
         let _ = self.ended.recv().await;
     }
@@ -131,38 +133,38 @@ impl Acceptor {
 impl Drop for Acceptor {
     fn drop(&mut self) {
         self.accepting.abort();
-        self.house.stop.send_replace(true);
+        self.port.stop.send_replace(true);
     }
 }
 
-async fn accept_all(listener: TcpListener, house: Arc<House>, alive: mpsc::Sender<()>) {
-    let mut hindrance = Hindrance::default();
+async fn accept_all(listener: TcpListener, port: Arc<LinkPort>, alive: mpsc::Sender<()>) {
+    let mut backoff = AcceptBackoff::default();
     loop {
         let (stream, addr) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                hindrance.note(&error).await;
+                backoff.note(&error).await;
                 continue;
             }
         };
-        if let Err(error) = set_options(&stream, &house.terms.config) {
-            let lines = &house.terms.lines;
+        if let Err(error) = set_options(&stream, &port.accept_options.config) {
+            let lines = &port.accept_options.lines;
             log_stranger!(lines, LineKind::Connection, DEBUG, %addr, %error, "a link was lost during setup");
             continue;
         }
-        let place = match house.handshakes.enter(Some(network(addr.ip()))) {
+        let place = match port.handshakes.enter(Some(network(addr.ip()))) {
             Ok(place) => place,
             Err(excess) => {
-                refuse_one_more(stream, addr, excess, &house);
+                refuse_one_more(stream, addr, excess, &port);
                 continue;
             }
         };
-        let (house, alive) = (Arc::clone(&house), alive.clone());
+        let (port, alive) = (Arc::clone(&port), alive.clone());
         tokio::spawn(async move {
-            let mut stop = house.stop.subscribe();
+            let mut stop = port.stop.subscribe();
             tokio::select! {
-                () = take_in(&house, stream, addr, place) => {}
-                // Infallible: `House` holds the sender.
+                () = take_in(&port, stream, addr, place) => {}
+                // Infallible: `LinkPort` holds the sender.
                 _ = stop.wait_for(|stop| *stop) => {}
             }
             drop(alive);
@@ -171,14 +173,14 @@ async fn accept_all(listener: TcpListener, house: Arc<House>, alive: mpsc::Sende
 }
 
 /// Refuses an excess connection; beyond the maximum of refusals it is closed silently.
-fn refuse_one_more(stream: TcpStream, addr: SocketAddr, excess: Excess, house: &Arc<House>) {
-    let Ok(permit) = Arc::clone(&house.refusals).try_acquire_owned() else { return };
-    let max = house.terms.config.handshakes_max;
+fn refuse_one_more(stream: TcpStream, addr: SocketAddr, excess: Excess, port: &Arc<LinkPort>) {
+    let Ok(permit) = Arc::clone(&port.refusals).try_acquire_owned() else { return };
+    let max = port.accept_options.config.handshakes_max;
     let error =
         limit("link.handshakes_max", max, excess.what("too many peers are dialing at once"));
-    let entrance = house.terms.entrance.clone();
+    let acceptor = port.accept_options.acceptor.clone();
     tokio::spawn(async move {
-        let entered = entrance.enter(stream, addr, Instant::now() + LINGER).await;
+        let entered = acceptor.accept(stream, addr, Instant::now() + LINGER).await;
         if let Some((mut socket, _)) = entered {
             part(&mut socket, &encode_answer(&Err(error))).await;
         }
@@ -189,51 +191,56 @@ fn refuse_one_more(stream: TcpStream, addr: SocketAddr, excess: Excess, house: &
 /// Sends last bytes, if the peer reads them.
 async fn part(socket: &mut Socket, word: &[u8]) {
     let said = async {
-        say(socket, word).await?;
-        hear_out(socket).await
+        send(socket, word).await?;
+        drain(socket).await
     };
     let _ = timeout(LINGER, said).await;
 }
 
 /// Handles a link from its first byte to its end.
-async fn take_in(house: &House, stream: TcpStream, addr: SocketAddr, handshake: FairPlace<IpAddr>) {
-    let limit = house.terms.config.handshake_timeout;
+async fn take_in(
+    port: &LinkPort,
+    stream: TcpStream,
+    addr: SocketAddr,
+    handshake: FairPlace<IpAddr>,
+) {
+    let limit = port.accept_options.config.handshake_timeout;
     let deadline = Instant::now() + limit;
-    let entered = house.terms.entrance.enter(stream, addr, deadline).await;
+    let entered = port.accept_options.acceptor.accept(stream, addr, deadline).await;
     let Some((mut socket, proved)) = entered else { return };
-    let known = match timeout_at(deadline.into(), know(house, &mut socket, addr, proved)).await {
+    let known = match timeout_at(deadline.into(), know(port, &mut socket, addr, proved)).await {
         Ok(known) => known,
         Err(_) => {
             let message = "the link was not set up within link.handshake_timeout";
-            Err(Unfit::Refused(Error::new(ErrorCode::Protocol, message)))
+            Err(HandshakeError::Refused(Error::new(ErrorCode::Protocol, message)))
         }
     };
     let known = known.and_then(|(hello, Admission { identity, over })| {
-        let registered = register(house, &hello, identity, addr).map_err(Unfit::Refused)?;
+        let registered = register(port, &hello, identity, addr).map_err(HandshakeError::Refused)?;
         Ok((registered, over))
     });
     let (registered, over) = match known {
         Ok(registered) => registered,
-        Err(Unfit::Gone) => return,
-        Err(Unfit::Line(line)) => {
-            let lines = &house.terms.lines;
+        Err(HandshakeError::Gone) => return,
+        Err(HandshakeError::Line(line)) => {
+            let lines = &port.accept_options.lines;
             log_stranger!(lines, LineKind::LinkRefused, INFO, %addr, "refused: does not begin a link");
             return part(&mut socket, line.as_bytes()).await;
         }
-        Err(Unfit::Refused(error)) => {
-            let (lines, code) = (&house.terms.lines, error.code);
+        Err(HandshakeError::Refused(error)) => {
+            let (lines, code) = (&port.accept_options.lines, error.code);
             log_stranger!(lines, LineKind::LinkRefused, WARN, %addr, %code, %error, "link refused");
             return part(&mut socket, &encode_answer(&Err(error))).await;
         }
     };
-    let welcome = Welcome {
-        serves: house.terms.door.as_ref().and_then(DoorKey::door).is_some(),
-        streams_max: u32::try_from(house.terms.config.streams_max).unwrap_or(u32::MAX),
+    let welcome = LinkWelcome {
+        serves: port.accept_options.intake.as_ref().and_then(WeakLinkIntake::upgrade).is_some(),
+        streams_max: u32::try_from(port.accept_options.config.streams_max).unwrap_or(u32::MAX),
     };
-    let said = timeout(limit, say(&mut socket, &encode_answer(&Ok(welcome)))).await;
+    let said = timeout(limit, send(&mut socket, &encode_answer(&Ok(welcome)))).await;
     drop(handshake);
     if matches!(said, Ok(Ok(()))) {
-        keep(house, registered, over, socket).await;
+        keep(port, registered, over, socket).await;
     } else {
         // Frees its permit.
         let _ = socket.shutdown().await;
@@ -242,23 +249,27 @@ async fn take_in(house: &House, stream: TcpStream, addr: SocketAddr, handshake: 
 
 /// Reads the hello and authenticates the peer.
 async fn know(
-    house: &House,
+    port: &LinkPort,
     socket: &mut Socket,
     addr: SocketAddr,
     identity: Option<Identity>,
-) -> Result<(Hello, Admission), Unfit> {
-    let mut hello = read_hello(socket, house.terms.config.hello_bytes_max).await?;
-    check_name(&hello.name).map_err(Unfit::Refused)?;
+) -> Result<(LinkHello, Admission), HandshakeError> {
+    let mut hello = read_hello(socket, port.accept_options.config.hello_bytes_max).await?;
+    check_name(&hello.name).map_err(HandshakeError::Refused)?;
     let credentials = hello.credentials.take();
     let presented = Presented { name: hello.name.clone(), credentials, addr, identity };
-    let admission =
-        house.terms.authenticate.authenticate(&presented).await.map_err(Unfit::Refused)?;
+    let admission = port
+        .accept_options
+        .authenticate
+        .authenticate(&presented)
+        .await
+        .map_err(HandshakeError::Refused)?;
     Ok((hello, admission))
 }
 
 /// A registered link, which is removed on drop.
 struct Registered<'a> {
-    house: &'a House,
+    port: &'a LinkPort,
     link: Link,
     idle: Option<Idle>,
     identity: Option<Identity>,
@@ -270,42 +281,42 @@ struct Registered<'a> {
 impl Registered<'_> {
     /// Returns whether one more line may be written of the link: of one that had to prove who it is, any.
     fn admits(&self, cause: LineKind) -> bool {
-        self.identity.is_some() || self.house.terms.lines.admits(cause)
+        self.identity.is_some() || self.port.accept_options.lines.admits(cause)
     }
 }
 
 impl Drop for Registered<'_> {
     fn drop(&mut self) {
         if let Some(place) = self.place {
-            self.house.names.lock().leave(&self.link.about().name, place);
+            self.port.names.lock().leave(&self.link.properties().name, place);
         }
     }
 }
 
 /// Registers the link and, if it serves, its name.
 fn register<'a>(
-    house: &'a House,
-    hello: &Hello,
+    port: &'a LinkPort,
+    hello: &LinkHello,
     identity: Option<Identity>,
     addr: SocketAddr,
 ) -> Result<Registered<'a>, Error> {
-    let of_links = house.places.enter(Some(network(addr.ip()))).map_err(|excess| {
+    let of_links = port.places.enter(Some(network(addr.ip()))).map_err(|excess| {
         let what = excess.what("too many links");
-        limit("link.links_max", house.terms.config.links_max, what)
+        limit("link.links_max", port.accept_options.config.links_max, what)
     })?;
-    let about = About {
+    let properties = LinkProperties {
         name: hello.name.clone(),
         addr,
         peer_serves: hello.serves,
-        streams_max: house.terms.config.streams_max.min(hello.streams_max as usize),
+        streams_max: port.accept_options.config.streams_max.min(hello.streams_max as usize),
         called: None,
     };
-    let (link, idle) = Link::new(about, &house.terms.config);
+    let (link, idle) = Link::new(properties, &port.accept_options.config);
     let mut registered =
-        Registered { house, link, idle: Some(idle), identity, place: None, _place: of_links };
+        Registered { port, link, idle: Some(idle), identity, place: None, _place: of_links };
     if hello.serves {
         let (link, identity) = (registered.link.clone(), registered.identity.clone());
-        let entered = house.names.lock().enter(&hello.name, identity, link)?;
+        let entered = port.names.lock().enter(&hello.name, identity, link)?;
         registered.place = Some(entered.place);
         if let Some(before) = entered.replaced {
             let name = &*hello.name;
@@ -324,32 +335,32 @@ fn register<'a>(
 
 /// Runs a link to its end.
 async fn keep(
-    house: &House,
+    port: &LinkPort,
     mut registered: Registered<'_>,
     over: BoxFuture<'static, ()>,
     socket: Socket,
 ) {
     let Some(idle) = registered.idle.take() else { return };
     let link = registered.link.clone();
-    let About { name, addr, peer_serves, .. } = link.about();
+    let LinkProperties { name, addr, peer_serves, .. } = link.properties();
     let who = registered.identity.as_ref().map(|identity| identity.name.as_str());
     log_stranger!(registered, LineKind::Link, INFO, name, %addr, who, serves = peer_serves, "link is up");
-    let come = async {
-        if let Some(come) = house.terms.come.as_ref().filter(|_| *peer_serves) {
+    let accepted = async {
+        if let Some(accepted) = port.accept_options.accepted.as_ref().filter(|_| *peer_serves) {
             let (link, identity) = (link.clone(), registered.identity.clone());
             // An error means that the receiver is gone.
-            let _ = come.send(Come { link, identity }).await;
+            let _ = accepted.send(AcceptedLink { link, identity }).await;
         }
         std::future::pending::<()>().await;
     };
-    let door = house.terms.door.as_ref().and_then(DoorKey::door);
+    let intake = port.accept_options.intake.as_ref().and_then(WeakLinkIntake::upgrade);
     let leaving = async {
-        match &door {
-            Some(door) => door.closed().await,
+        match &intake {
+            Some(intake) => intake.closed().await,
             None => std::future::pending().await,
         }
         link.leave();
-        link.drained(&house.terms.config).await;
+        link.drained(&port.accept_options.config).await;
         link.shut("the service has stopped");
         std::future::pending::<()>().await;
     };
@@ -360,8 +371,8 @@ async fn keep(
     };
     tokio::select! {
         biased;
-        () = idle.run(socket, false, door.clone(), &house.terms.config) => {}
-        () = come => {}
+        () = idle.run(socket, false, intake.clone(), &port.accept_options.config) => {}
+        () = accepted => {}
         () = leaving => {}
         () = revoked => {}
     }

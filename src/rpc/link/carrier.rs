@@ -1,4 +1,4 @@
-//! [`Link`]: an established link; [`Carrier`]: the task that moves its bytes.
+//! [`Link`]: an established link; [`LinkDriver`]: the task that moves its bytes.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use yamux::{ConnectionError, Mode};
 use super::{control, limit};
 use crate::config::LinkConfig;
 use crate::error::{Error, ErrorCode};
-use crate::rpc::server::{Arrival, LINGER, LinkDoor};
+use crate::rpc::server::{IncomingConnection, LINGER, LinkIntake};
 use crate::rpc::socket::Socket;
 use crate::session::Peer;
 
@@ -33,24 +33,24 @@ const ASKS: usize = 64;
 /// An established link. Cheap to clone; it ends when one of its ends does, not with the last clone.
 #[derive(Clone)]
 pub(super) struct Link {
-    shared: Arc<Shared>,
+    shared: Arc<LinkShared>,
 }
 
-struct Shared {
-    about: About,
-    asks: mpsc::Sender<Ask>,
+struct LinkShared {
+    properties: LinkProperties,
+    asks: mpsc::Sender<OpenRequest>,
     /// One permit for each connection that this end may open.
     outbound: Arc<Semaphore>,
     /// One permit for each connection that the other end may open.
     inbound: Arc<Semaphore>,
-    phase: watch::Sender<Phase>,
+    phase: watch::Sender<LinkPhase>,
     /// The reason of its end.
     reason: Mutex<Option<String>>,
 }
 
 /// The properties of a link, from its handshake.
 #[derive(Debug, Clone)]
-pub(super) struct About {
+pub(super) struct LinkProperties {
     /// The name of the link.
     pub(super) name: String,
     /// The address of the other end.
@@ -65,7 +65,7 @@ pub(super) struct About {
 
 /// The phase of a link, which only advances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Phase {
+enum LinkPhase {
     Open,
     /// Accepts no new connections.
     Leaving,
@@ -74,7 +74,7 @@ enum Phase {
     Closed,
 }
 
-struct Ask {
+struct OpenRequest {
     permit: OwnedSemaphorePermit,
     reply: oneshot::Sender<Result<LinkStream, Error>>,
 }
@@ -82,27 +82,27 @@ struct Ask {
 /// A link whose bytes do not move yet.
 pub(super) struct Idle {
     link: Link,
-    asks: mpsc::Receiver<Ask>,
+    asks: mpsc::Receiver<OpenRequest>,
 }
 
 impl Link {
     /// Returns a link as agreed in its handshake, and the future to [run](Idle::run) it.
-    pub(super) fn new(about: About, config: &LinkConfig) -> (Self, Idle) {
+    pub(super) fn new(properties: LinkProperties, config: &LinkConfig) -> (Self, Idle) {
         let (sender, asks) = mpsc::channel(ASKS);
-        let shared = Shared {
-            outbound: Arc::new(Semaphore::new(about.streams_max)),
+        let shared = LinkShared {
+            outbound: Arc::new(Semaphore::new(properties.streams_max)),
             inbound: Arc::new(Semaphore::new(config.streams_max)),
-            about,
+            properties,
             asks: sender,
-            phase: watch::Sender::new(Phase::Open),
+            phase: watch::Sender::new(LinkPhase::Open),
             reason: Mutex::new(None),
         };
         let link = Self { shared: Arc::new(shared) };
         (link.clone(), Idle { link, asks })
     }
 
-    pub(super) fn about(&self) -> &About {
-        &self.shared.about
+    pub(super) fn properties(&self) -> &LinkProperties {
+        &self.shared.properties
     }
 
     /// Opens a connection to the service of the other end.
@@ -112,12 +112,12 @@ impl Link {
     /// `NoSuchServer` if it serves nothing, `LimitExceeded` if it currently accepts no more,
     /// `Unavailable` if the link is ending or has ended.
     pub(super) async fn open(&self) -> Result<Socket, Error> {
-        let About { name, peer_serves, streams_max, .. } = &self.shared.about;
+        let LinkProperties { name, peer_serves, streams_max, .. } = &self.shared.properties;
         if !peer_serves {
             let message = format!("{} only calls, and serves nothing", name.escape_debug());
             return Err(Error::new(ErrorCode::NoSuchServer, message));
         }
-        if *self.shared.phase.borrow() != Phase::Open {
+        if *self.shared.phase.borrow() != LinkPhase::Open {
             return Err(self.gone());
         }
         let permit = Arc::clone(&self.shared.outbound).try_acquire_owned().map_err(|_| {
@@ -125,13 +125,13 @@ impl Link {
             limit("link.streams_max", *streams_max, &what)
         })?;
         let (reply, answer) = oneshot::channel();
-        self.shared.asks.send(Ask { permit, reply }).await.map_err(|_| self.gone())?;
+        self.shared.asks.send(OpenRequest { permit, reply }).await.map_err(|_| self.gone())?;
         let stream = answer.await.map_err(|_| self.gone())??;
         Ok(Socket::Other(Box::new(stream)))
     }
 
     fn gone(&self) -> Error {
-        let name = self.shared.about.name.escape_debug();
+        let name = self.shared.properties.name.escape_debug();
         let message = match &*self.shared.reason.lock() {
             Some(reason) => format!("the link {name} is closed: {reason}"),
             None => format!("the link {name} is closing"),
@@ -141,28 +141,28 @@ impl Link {
 
     /// Accepts no new connections, and tells the other end to open none.
     pub(super) fn leave(&self) {
-        self.advance(Phase::Leaving);
+        self.advance(LinkPhase::Leaving);
     }
 
     /// Completes when the link accepts no new connections.
     pub(super) fn left(&self) -> impl Future<Output = ()> + Send + 'static {
-        self.at_least(Phase::Leaving)
+        self.at_least(LinkPhase::Leaving)
     }
 
     /// Closes the link.
     pub(super) fn shut(&self, reason: impl Into<String>) {
         self.shared.reason.lock().get_or_insert_with(|| reason.into());
-        self.advance(Phase::Closing);
+        self.advance(LinkPhase::Closing);
     }
 
     /// Returns true if no connection will ever be opened on it again.
     pub(super) fn is_over(&self) -> bool {
-        *self.shared.phase.borrow() >= Phase::Closing
+        *self.shared.phase.borrow() >= LinkPhase::Closing
     }
 
     /// Completes when the link has ended.
     pub(super) fn ended(&self) -> impl Future<Output = ()> + Send + 'static {
-        self.at_least(Phase::Closed)
+        self.at_least(LinkPhase::Closed)
     }
 
     /// Waits until no connection of the other end is left.
@@ -177,7 +177,7 @@ impl Link {
         self.shared.reason.lock().clone().unwrap_or_else(|| "the link was dropped".to_owned())
     }
 
-    fn advance(&self, to: Phase) {
+    fn advance(&self, to: LinkPhase) {
         self.shared.phase.send_if_modified(|phase| {
             let further = *phase < to;
             *phase = to.max(*phase);
@@ -185,7 +185,7 @@ impl Link {
         });
     }
 
-    fn at_least(&self, reached: Phase) -> impl Future<Output = ()> + Send + 'static {
+    fn at_least(&self, reached: LinkPhase) -> impl Future<Output = ()> + Send + 'static {
         let mut phase = self.shared.phase.subscribe();
         async move {
             // An error means that everything was dropped.
@@ -201,18 +201,18 @@ impl Idle {
         self,
         socket: Socket,
         dials: bool,
-        door: Option<LinkDoor>,
+        intake: Option<LinkIntake>,
         config: &LinkConfig,
     ) {
         let Self { link, asks } = self;
         let mode = if dials { Mode::Client } else { Mode::Server };
         let connection = yamux::Connection::new(socket.compat(), yamux_config(&link, config), mode);
         let (found, control) = oneshot::channel();
-        let closing = link.at_least(Phase::Closing).boxed();
-        let mut carrier = Carrier {
+        let closing = link.at_least(LinkPhase::Closing).boxed();
+        let mut carrier = LinkDriver {
             connection,
             link: link.clone(),
-            door,
+            intake,
             asks,
             asked: None,
             control: Some(found),
@@ -241,7 +241,7 @@ fn yamux_config(link: &Link, config: &LinkConfig) -> yamux::Config {
     // A stream that ended at the other end may still exist here; a further stream should then be
     // refused alone, while yamux would end the link. So yamux may hold twice as many.
     let inbound = config.streams_max.saturating_mul(2);
-    let streams = inbound.saturating_add(link.shared.about.streams_max + 1);
+    let streams = inbound.saturating_add(link.shared.properties.streams_max + 1);
     let window = streams.saturating_mul(WINDOW_BYTES).saturating_add(config.window_bytes_max);
     let mut yamux = yamux::Config::default();
     yamux.set_max_connection_receive_window(None);
@@ -251,19 +251,19 @@ fn yamux_config(link: &Link, config: &LinkConfig) -> yamux::Config {
 }
 
 /// The task that moves the bytes of a link.
-struct Carrier {
+struct LinkDriver {
     connection: yamux::Connection<Compat<Socket>>,
     link: Link,
-    door: Option<LinkDoor>,
-    asks: mpsc::Receiver<Ask>,
+    intake: Option<LinkIntake>,
+    asks: mpsc::Receiver<OpenRequest>,
     /// The next connection to open.
-    asked: Option<Ask>,
+    asked: Option<OpenRequest>,
     /// Receives the control stream.
     control: Option<oneshot::Sender<LinkStream>>,
     closing: BoxFuture<'static, ()>,
 }
 
-enum Event {
+enum LinkEvent {
     Opened(yamux::Stream),
     /// The link must close.
     Close,
@@ -271,7 +271,7 @@ enum Event {
     Over(Option<ConnectionError>),
 }
 
-impl Carrier {
+impl LinkDriver {
     async fn open_control(&mut self) -> Result<(), ConnectionError> {
         let stream = std::future::poll_fn(|cx| self.connection.poll_new_outbound(cx)).await?;
         self.found(stream);
@@ -288,14 +288,14 @@ impl Carrier {
     async fn run(&mut self) {
         loop {
             match std::future::poll_fn(|cx| self.poll(cx)).await {
-                Event::Opened(stream) => self.take(stream),
-                Event::Close => {
+                LinkEvent::Opened(stream) => self.take(stream),
+                LinkEvent::Close => {
                     let close = std::future::poll_fn(|cx| self.connection.poll_close(cx));
                     // The peer may not read the goodbye.
                     let _ = tokio::time::timeout(LINGER, close).await;
                     return;
                 }
-                Event::Over(error) => {
+                LinkEvent::Over(error) => {
                     self.link.shut(match error {
                         Some(error) => error.to_string(),
                         None => "the peer closed it".to_owned(),
@@ -306,9 +306,9 @@ impl Carrier {
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<LinkEvent> {
         if self.closing.poll_unpin(cx).is_ready() {
-            return Poll::Ready(Event::Close);
+            return Poll::Ready(LinkEvent::Close);
         }
         loop {
             if self.asked.is_none() {
@@ -321,7 +321,7 @@ impl Carrier {
                 Poll::Ready(opened) => opened,
                 Poll::Pending => break,
             };
-            let Some(Ask { permit, reply }) = self.asked.take() else { break };
+            let Some(OpenRequest { permit, reply }) = self.asked.take() else { break };
             // If the receiver is gone, the stream is dropped.
             let _ = reply.send(match opened {
                 Ok(stream) => Ok(LinkStream::new(stream, &self.link, Some(permit))),
@@ -329,9 +329,9 @@ impl Carrier {
             });
         }
         self.connection.poll_next_inbound(cx).map(|inbound| match inbound {
-            Some(Ok(stream)) => Event::Opened(stream),
-            Some(Err(error)) => Event::Over(Some(error)),
-            None => Event::Over(None),
+            Some(Ok(stream)) => LinkEvent::Opened(stream),
+            Some(Err(error)) => LinkEvent::Over(Some(error)),
+            None => LinkEvent::Over(None),
         })
     }
 
@@ -342,11 +342,11 @@ impl Carrier {
         }
         let shared = &self.link.shared;
         // Dropping it notifies the other end, which knows whether and how many it may open.
-        let Some(door) = &self.door else { return };
+        let Some(intake) = &self.intake else { return };
         let Ok(permit) = Arc::clone(&shared.inbound).try_acquire_owned() else { return };
         let stream = LinkStream::new(stream, &self.link, Some(permit));
-        let About { name, addr, called, .. } = &shared.about;
-        door.enter(Arrival {
+        let LinkProperties { name, addr, called, .. } = &shared.properties;
+        intake.enter(IncomingConnection {
             socket: Socket::Other(Box::new(stream)),
             peer: Peer::Link { name: name.clone(), addr: *addr },
             called: called.clone(),
@@ -355,10 +355,10 @@ impl Carrier {
     }
 }
 
-impl Drop for Carrier {
+impl Drop for LinkDriver {
     fn drop(&mut self) {
         self.link.shut("its task ended");
-        self.link.advance(Phase::Closed);
+        self.link.advance(LinkPhase::Closed);
     }
 }
 

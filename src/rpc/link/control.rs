@@ -11,7 +11,7 @@ use super::carrier::Link;
 use crate::config::LinkConfig;
 use crate::rpc::codec::encode_bare;
 use crate::rpc::frame::{Kind, split};
-use crate::rpc::pulse::{Pulse, Silence};
+use crate::rpc::keep_alive::{KeepAlive, PeerSilence};
 
 /// Runs the control stream of `link` until its end; returns the reason.
 pub(super) async fn run(
@@ -19,7 +19,7 @@ pub(super) async fn run(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     config: &LinkConfig,
 ) -> String {
-    let mut pulse = Pulse::new(config.ping_interval, config.ping_timeout, Instant::now());
+    let mut keep_alive = KeepAlive::new(config.ping_interval, config.ping_timeout, Instant::now());
     let mut received = BytesMut::new();
     let mut out = Vec::new();
     let mut left = link.left().boxed().fuse();
@@ -29,10 +29,10 @@ pub(super) async fn run(
         if let Err(reason) = take_in(link, &mut received, &mut out) {
             return reason;
         }
-        match pulse.look(Instant::now()) {
-            Silence::Short => {}
-            Silence::Ask => encode_bare(&mut out, Kind::Ping, 0),
-            Silence::Dead => return "the peer is silent".to_owned(),
+        match keep_alive.look(Instant::now()) {
+            PeerSilence::Short => {}
+            PeerSilence::Ask => encode_bare(&mut out, Kind::Ping, 0),
+            PeerSilence::Dead => return "the peer is silent".to_owned(),
         }
         if !out.is_empty() {
             match timeout(config.ping_timeout, stream.write_all(&out)).await {
@@ -44,11 +44,11 @@ pub(super) async fn run(
         tokio::select! {
             read = stream.read_buf(&mut received) => match read {
                 Ok(0) => return "the peer closed it".to_owned(),
-                Ok(_) => pulse.heard(Instant::now()),
+                Ok(_) => keep_alive.heard(Instant::now()),
                 Err(error) => return error.to_string(),
             },
             () = &mut left => encode_bare(&mut out, Kind::Goodbye, 0),
-            () = sleep_until(pulse.due().into()) => {}
+            () = sleep_until(keep_alive.due().into()) => {}
         }
     }
 }

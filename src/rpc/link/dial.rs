@@ -13,14 +13,14 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::carrier::{About, Link};
-use super::hello::{self, Hello, Welcome};
+use super::carrier::{Link, LinkProperties};
+use super::hello::{self, LinkHello, LinkWelcome};
 use crate::auth::Credentials;
 use crate::config::{ClientConfig, Config, LinkConfig};
 use crate::error::{Error, ErrorCode};
-use crate::rpc::backoff::Backoff;
-use crate::rpc::client::{Client, Opener};
-use crate::rpc::server::LinkDoor;
+use crate::rpc::backoff::ReconnectBackoff;
+use crate::rpc::client::{Client, Connector};
+use crate::rpc::server::LinkIntake;
 use crate::rpc::socket::Socket;
 #[cfg(feature = "tls")]
 use crate::{config::ClientTls, rpc::tls};
@@ -69,10 +69,10 @@ pub enum DialState {
 /// without a handle.
 #[derive(Clone)]
 pub struct DialHandle {
-    shared: Arc<Shared>,
+    shared: Arc<DialShared>,
 }
 
-struct Shared {
+struct DialShared {
     addr: String,
     options: DialOptions,
     config: LinkConfig,
@@ -131,7 +131,7 @@ impl DialHandle {
     ///
     /// Cancel: leaves nothing behind.
     pub async fn client_with(&self, config: ClientConfig) -> Result<Client, Error> {
-        Client::over(Arc::new(Kept(Arc::clone(&self.shared))), config).await
+        Client::over(Arc::new(DialOpener(Arc::clone(&self.shared))), config).await
     }
 
     /// Stops the link: the other end is told to begin nothing new, running requests may take
@@ -155,9 +155,9 @@ impl fmt::Debug for DialHandle {
 }
 
 /// Opens connections over the current link.
-struct Kept(Arc<Shared>);
+struct DialOpener(Arc<DialShared>);
 
-impl Opener for Kept {
+impl Connector for DialOpener {
     fn open(&self) -> BoxFuture<'_, Result<Socket, Error>> {
         async {
             let mut link = self.0.link.subscribe();
@@ -191,9 +191,9 @@ pub(crate) fn dial(
     addr: String,
     options: DialOptions,
     config: &Config,
-    door: LinkDoor,
+    intake: LinkIntake,
 ) -> DialHandle {
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(DialShared {
         addr,
         options,
         config: config.link.clone(),
@@ -203,30 +203,30 @@ pub(crate) fn dial(
         links: AtomicU64::new(0),
         stop: watch::Sender::new(false),
     });
-    actix_rt::spawn(keep(Stopped(Arc::clone(&shared)), door));
+    actix_rt::spawn(keep(StoppedOnDrop(Arc::clone(&shared)), intake));
     DialHandle { shared }
 }
 
 /// Reports on drop that the link is stopped, for whatever reason.
-struct Stopped(Arc<Shared>);
+struct StoppedOnDrop(Arc<DialShared>);
 
-impl Drop for Stopped {
+impl Drop for StoppedOnDrop {
     fn drop(&mut self) {
         self.0.state.send_replace(DialState::Stopped);
         self.0.link.send_replace(None);
     }
 }
 
-async fn keep(this: Stopped, door: LinkDoor) {
+async fn keep(this: StoppedOnDrop, intake: LinkIntake) {
     let shared = &this.0;
     let config = &shared.config;
-    let mut backoff = Backoff::new(config.backoff_min, config.backoff_max);
+    let mut backoff = ReconnectBackoff::new(config.backoff_min, config.backoff_max);
     loop {
         let failure = tokio::select! {
             connected = connect(shared) => match connected {
-                Ok((socket, about)) => {
+                Ok((socket, properties)) => {
                     let since = Instant::now();
-                    let (ended, over) = serve(shared, socket, about, &door).await;
+                    let (ended, over) = serve(shared, socket, properties, &intake).await;
                     if over {
                         return;
                     }
@@ -239,29 +239,29 @@ async fn keep(this: Stopped, door: LinkDoor) {
                     error
                 }
             },
-            () = told_to_stop(shared, &door) => return,
+            () = told_to_stop(shared, &intake) => return,
         };
         shared.state.send_replace(DialState::Down(Some(failure)));
         tokio::select! {
             () = sleep(backoff.next(rand::random())) => {}
-            () = told_to_stop(shared, &door) => return,
+            () = told_to_stop(shared, &intake) => return,
         }
     }
 }
 
 /// Completes when the handle or the service is stopped.
-async fn told_to_stop(shared: &Shared, door: &LinkDoor) {
+async fn told_to_stop(shared: &DialShared, intake: &LinkIntake) {
     let mut stop = shared.stop.subscribe();
     tokio::select! {
         // Infallible: `shared` holds the sender.
         _ = stop.wait_for(|stop| *stop) => {}
-        () = door.closed() => {}
+        () = intake.closed() => {}
     }
 }
 
 /// Makes one attempt.
-async fn connect(shared: &Shared) -> Result<(Socket, About), Error> {
-    let Shared { addr, options, config, .. } = shared;
+async fn connect(shared: &DialShared) -> Result<(Socket, LinkProperties), Error> {
+    let DialShared { addr, options, config, .. } = shared;
     let unreachable = |error: &io::Error| {
         Error::new(ErrorCode::Unreachable, format!("cannot link to {addr}: {error}"))
     };
@@ -277,23 +277,23 @@ async fn connect(shared: &Shared) -> Result<(Socket, About), Error> {
     let peer = stream.peer_addr().map_err(|error| unreachable(&error))?;
     let secured = timeout(config.handshake_timeout, secure(stream, options, addr)).await;
     let mut socket = secured.map_err(|_| late("no TLS handshake", config.handshake_timeout))??;
-    let hello = Hello {
+    let hello = LinkHello {
         name: options.name.clone(),
         credentials: options.credentials.clone(),
         serves: options.serve,
         streams_max: u32::try_from(config.streams_max).unwrap_or(u32::MAX),
     };
     let greeted = timeout(config.handshake_timeout, hello::greet(&mut socket, &hello, addr)).await;
-    let Welcome { serves, streams_max } =
+    let LinkWelcome { serves, streams_max } =
         greeted.map_err(|_| late("no answer to the hello", config.handshake_timeout))??;
-    let about = About {
+    let properties = LinkProperties {
         name: options.name.clone(),
         addr: peer,
         peer_serves: serves,
         streams_max: config.streams_max.min(streams_max as usize),
         called: Some(options.name.as_str().into()),
     };
-    Ok((socket, about))
+    Ok((socket, properties))
 }
 
 #[cfg(feature = "tls")]
@@ -317,17 +317,22 @@ pub(super) fn set_options(stream: &TcpStream, config: &LinkConfig) -> io::Result
 }
 
 /// Runs a link until it ends; returns the reason, and whether to stop keeping it.
-async fn serve(shared: &Shared, socket: Socket, about: About, door: &LinkDoor) -> (Error, bool) {
+async fn serve(
+    shared: &DialShared,
+    socket: Socket,
+    properties: LinkProperties,
+    intake: &LinkIntake,
+) -> (Error, bool) {
     let config = &shared.config;
-    let addr = about.addr;
-    let (link, idle) = Link::new(about, config);
+    let addr = properties.addr;
+    let (link, idle) = Link::new(properties, config);
     tracing::info!(addr = shared.addr, name = shared.options.name, "link is up");
     shared.links.fetch_add(1, Ordering::Relaxed);
     shared.link.send_replace(Some(link.clone()));
     shared.state.send_replace(DialState::Up(addr));
-    let entrance = shared.options.serve.then(|| door.clone());
+    let acceptor = shared.options.serve.then(|| intake.clone());
     let stopping = async {
-        told_to_stop(shared, door).await;
+        told_to_stop(shared, intake).await;
         link.leave();
         // When the service stops, it ends the remaining connections itself, after this.
         let _ = timeout(shared.grace, link.drained(config)).await;
@@ -336,10 +341,10 @@ async fn serve(shared: &Shared, socket: Socket, about: About, door: &LinkDoor) -
     };
     tokio::select! {
         biased;
-        () = idle.run(socket, true, entrance, config) => {}
+        () = idle.run(socket, true, acceptor, config) => {}
         () = stopping => {}
     }
     shared.link.send_replace(None);
-    let over = *shared.stop.borrow() || door.closed().now_or_never().is_some();
+    let over = *shared.stop.borrow() || intake.closed().now_or_never().is_some();
     (Error::new(ErrorCode::Unavailable, link.reason()), over)
 }

@@ -23,7 +23,7 @@ const SHOWN_BYTES_MAX: usize = 160;
 
 /// The hello of the dialing end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Hello {
+pub(super) struct LinkHello {
     /// The name it asks for.
     pub(super) name: String,
     pub(super) credentials: Option<Credentials>,
@@ -35,7 +35,7 @@ pub(super) struct Hello {
 
 /// The answer of the listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Welcome {
+pub(super) struct LinkWelcome {
     pub(super) serves: bool,
     pub(super) streams_max: u32,
 }
@@ -58,15 +58,15 @@ pub(super) struct WireLinkWelcome {
     pub(super) streams_max: u32,
 }
 
-impl<'a> From<&'a Hello> for WireLinkHello<'a> {
-    fn from(hello: &'a Hello) -> Self {
+impl<'a> From<&'a LinkHello> for WireLinkHello<'a> {
+    fn from(hello: &'a LinkHello) -> Self {
         let credentials = hello.credentials.as_ref().map(WireCredentials::from);
-        let Hello { name, serves, streams_max, .. } = hello;
+        let LinkHello { name, serves, streams_max, .. } = hello;
         Self { name, credentials, serves: *serves, streams_max: *streams_max }
     }
 }
 
-impl From<WireLinkHello<'_>> for Hello {
+impl From<WireLinkHello<'_>> for LinkHello {
     fn from(wire: WireLinkHello<'_>) -> Self {
         let credentials = wire.credentials.map(Credentials::from);
         let WireLinkHello { name, serves, streams_max, .. } = wire;
@@ -75,7 +75,7 @@ impl From<WireLinkHello<'_>> for Hello {
 }
 
 /// Encodes the start of a link at the dialing end.
-pub(super) fn encode_hello(hello: &Hello) -> Result<Vec<u8>, Error> {
+pub(super) fn encode_hello(hello: &LinkHello) -> Result<Vec<u8>, Error> {
     let mut out = PREFACE.to_vec();
     encode_frame(&mut out, Kind::Hello, 0, 0, &WireLinkHello::from(hello), usize::MAX)
         .map_err(|error| protocol(&error.to_string()))?;
@@ -83,11 +83,11 @@ pub(super) fn encode_hello(hello: &Hello) -> Result<Vec<u8>, Error> {
 }
 
 /// Encodes the start of a link at the listening end.
-pub(super) fn encode_answer(answer: &Result<Welcome, Error>) -> Vec<u8> {
+pub(super) fn encode_answer(answer: &Result<LinkWelcome, Error>) -> Vec<u8> {
     let mut out = PREFACE.to_vec();
     // Both are far below any limit of frames.
     let _ = match answer {
-        Ok(Welcome { serves, streams_max }) => {
+        Ok(LinkWelcome { serves, streams_max }) => {
             let wire = WireLinkWelcome { serves: *serves, streams_max: *streams_max };
             encode_frame(&mut out, Kind::Welcome, 0, 0, &wire, usize::MAX)
         }
@@ -99,7 +99,7 @@ pub(super) fn encode_answer(answer: &Result<Welcome, Error>) -> Vec<u8> {
 }
 
 /// The reason why a peer cannot be answered with a frame: it is sent this line.
-pub(super) enum Unfit {
+pub(super) enum HandshakeError {
     Line(&'static str),
     /// The peer has gone.
     Gone,
@@ -111,18 +111,18 @@ pub(super) enum Unfit {
 pub(super) async fn read_hello(
     socket: &mut (impl AsyncRead + Unpin),
     hello_bytes_max: usize,
-) -> Result<Hello, Unfit> {
+) -> Result<LinkHello, HandshakeError> {
     let mut received = BytesMut::new();
     while received.len() < PREFACE.len() {
-        read_some(socket, &mut received, PREFACE.len()).await.map_err(|_| Unfit::Gone)?;
+        read_some(socket, &mut received, PREFACE.len()).await.map_err(|_| HandshakeError::Gone)?;
         if !PREFACE.starts_with(&received) {
-            return Err(Unfit::Line(not_a_link(&received)));
+            return Err(HandshakeError::Line(not_a_link(&received)));
         }
     }
     received.clear();
     let (kind, body) = read_frame(socket, &mut received, hello_bytes_max).await.map_err(|it| {
-        let Frameless::Broken(error) = it else { return Unfit::Gone };
-        Unfit::Refused(match error {
+        let FrameError::Broken(error) = it else { return HandshakeError::Gone };
+        HandshakeError::Refused(match error {
             CodecError::TooLarge { bytes, max } => super::limit(
                 "link.hello_bytes_max",
                 max,
@@ -132,10 +132,10 @@ pub(super) async fn read_hello(
         })
     })?;
     if kind != Kind::Hello {
-        return Err(Unfit::Refused(protocol("the first frame of a link must be a hello")));
+        return Err(HandshakeError::Refused(protocol("the first frame of a link must be a hello")));
     }
     let wire = decode::<WireLinkHello<'_>>(&body);
-    wire.map(Hello::from).map_err(|error| Unfit::Refused(protocol(&error.to_string())))
+    wire.map(LinkHello::from).map_err(|error| HandshakeError::Refused(protocol(&error.to_string())))
 }
 
 /// Returns the message for a peer that does not begin like a link.
@@ -168,9 +168,9 @@ fn not_a_link(start: &[u8]) -> &'static str {
 /// `UnsupportedVersion` if it does not listen for links, and the listener's refusal.
 pub(super) async fn greet(
     socket: &mut Socket,
-    hello: &Hello,
+    hello: &LinkHello,
     addr: &str,
-) -> Result<Welcome, Error> {
+) -> Result<LinkWelcome, Error> {
     let gone = |error: io::Error| {
         distrust(addr, &error).unwrap_or_else(|| {
             let message = format!("cannot link to {addr}: {error}");
@@ -184,7 +184,7 @@ pub(super) async fn greet(
     while received.len() < PREFACE.len() {
         read_some(socket, &mut received, PREFACE.len()).await.map_err(gone)?;
         if !PREFACE.starts_with(&received) {
-            return Err(stranger(socket, received, addr).await);
+            return Err(unexpected_peer(socket, received, addr).await);
         }
     }
     sent.map_err(gone)?;
@@ -192,13 +192,13 @@ pub(super) async fn greet(
     let frame = read_frame(socket, &mut received, ANSWER_BYTES_MAX).await;
     let unreadable = |error: &CodecError| protocol(&format!("from {addr}: {error}"));
     let (kind, body) = frame.map_err(|it| match it {
-        Frameless::Gone(error) => gone(error),
-        Frameless::Broken(error) => unreadable(&error),
+        FrameError::Gone(error) => gone(error),
+        FrameError::Broken(error) => unreadable(&error),
     })?;
     match kind {
         Kind::Welcome => {
             let wire: WireLinkWelcome = decode(&body).map_err(|error| unreadable(&error))?;
-            Ok(Welcome { serves: wire.serves, streams_max: wire.streams_max })
+            Ok(LinkWelcome { serves: wire.serves, streams_max: wire.streams_max })
         }
         Kind::Error => {
             let wire = codec::decode::<WireError<'_>>(&body);
@@ -209,7 +209,7 @@ pub(super) async fn greet(
 }
 
 /// Returns the error for a peer that does not listen for links, with the start of its message.
-async fn stranger(socket: &mut Socket, mut received: BytesMut, addr: &str) -> Error {
+async fn unexpected_peer(socket: &mut Socket, mut received: BytesMut, addr: &str) -> Error {
     while received.len() < SHOWN_BYTES_MAX && !received.contains(&b'\n') {
         if read_some(socket, &mut received, SHOWN_BYTES_MAX).await.is_err() {
             break;
@@ -221,7 +221,7 @@ async fn stranger(socket: &mut Socket, mut received: BytesMut, addr: &str) -> Er
     Error::new(ErrorCode::UnsupportedVersion, message)
 }
 
-enum Frameless {
+enum FrameError {
     Gone(io::Error),
     Broken(CodecError),
 }
@@ -231,9 +231,9 @@ async fn read_frame(
     socket: &mut (impl AsyncRead + Unpin),
     received: &mut BytesMut,
     body_bytes_max: usize,
-) -> Result<(Kind, Vec<u8>), Frameless> {
+) -> Result<(Kind, Vec<u8>), FrameError> {
     loop {
-        match frame::split(received, body_bytes_max).map_err(Frameless::Broken)? {
+        match frame::split(received, body_bytes_max).map_err(FrameError::Broken)? {
             Some((header, body, _)) => {
                 let frame = (header.kind, body.to_vec());
                 received.advance(received.len());
@@ -241,7 +241,7 @@ async fn read_frame(
             }
             None => {
                 let whole = whole_bytes(received);
-                read_some(socket, received, whole).await.map_err(Frameless::Gone)?;
+                read_some(socket, received, whole).await.map_err(FrameError::Gone)?;
             }
         }
     }
@@ -270,7 +270,7 @@ async fn read_some(
 }
 
 /// Sends an answer, or a line.
-pub(super) async fn say(socket: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
+pub(super) async fn send(socket: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
     socket.write_all(bytes).await?;
     socket.flush().await
 }
@@ -295,8 +295,8 @@ mod tests {
         digits.map(|two| u8::from_str_radix(str::from_utf8(two).unwrap(), 16).unwrap()).collect()
     }
 
-    fn edge() -> Hello {
-        Hello {
+    fn edge() -> LinkHello {
+        LinkHello {
             name: "edge".to_owned(),
             credentials: Some(Credentials::token("tok")),
             serves: true,
@@ -308,7 +308,7 @@ mod tests {
     async fn l1_the_handshake_is_as_documented() {
         let said = encode_hello(&edge()).unwrap();
         assert!(documented("D").starts_with(&said));
-        let answer = encode_answer(&Ok(Welcome { serves: false, streams_max: 512 }));
+        let answer = encode_answer(&Ok(LinkWelcome { serves: false, streams_max: 512 }));
         assert!(documented("L").starts_with(&answer));
         let mut all = &documented("D")[..];
         assert!(matches!(read_hello(&mut all, 4096).await, Ok(hello) if hello == edge()));
@@ -323,7 +323,7 @@ mod tests {
             let mut joined = tokio::io::AsyncReadExt::chain(first, second);
             assert!(matches!(read_hello(&mut joined, 4096).await, Ok(hello) if hello == edge()));
             if at < said.len() {
-                assert!(matches!(read_hello(&mut &*first, 4096).await, Err(Unfit::Gone)));
+                assert!(matches!(read_hello(&mut &*first, 4096).await, Err(HandshakeError::Gone)));
             }
         }
     }

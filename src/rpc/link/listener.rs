@@ -13,17 +13,17 @@ use tokio::net::ToSocketAddrs;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::accept::{Acceptor, Come, House, Terms};
+use super::accept::{AcceptOptions, AcceptedLink, Acceptor, LinkPort};
 use super::authenticate::{Anyone, Authenticate};
 use super::carrier::Link;
 use crate::config::{ClientConfig, Config, LinkConfig};
 use crate::error::Error;
 use crate::handle::Wakeful;
-use crate::rpc::client::{Client, Opener};
-use crate::rpc::server::{Entrance, LinkDoor};
+use crate::rpc::client::{Client, Connector};
+use crate::rpc::server::{LinkIntake, SocketAcceptor};
 use crate::rpc::socket::Socket;
 #[cfg(feature = "tls")]
-use crate::rpc::tls::{DoorLimits, TlsConfig};
+use crate::rpc::tls::{HandshakeLimits, TlsConfig};
 use crate::runtime::{require_arbiter, require_tokio};
 use crate::session::Identity;
 use crate::stranger_lines::{LineKind, StrangerLines, log_stranger};
@@ -69,14 +69,14 @@ impl ReverseOptions {
 
 impl ReverseOptions {
     #[cfg(feature = "tls")]
-    fn entrance(&self) -> Result<Entrance, Error> {
+    fn acceptor(&self) -> Result<SocketAcceptor, Error> {
         let rpc = Config::new().rpc;
-        Entrance::open(self.tls.clone(), DoorLimits::of_links(&self.link, &rpc))
+        SocketAcceptor::open(self.tls.clone(), HandshakeLimits::of_links(&self.link, &rpc))
     }
 
     #[cfg(not(feature = "tls"))]
-    fn entrance(&self) -> Result<Entrance, Error> {
-        Ok(Entrance::Plain)
+    fn acceptor(&self) -> Result<SocketAcceptor, Error> {
+        Ok(SocketAcceptor::Plain)
     }
 }
 
@@ -149,20 +149,26 @@ impl ReverseListener {
     /// made outside such a runtime.
     pub async fn bind(addr: impl ToSocketAddrs, options: ReverseOptions) -> Result<Self, Error> {
         require_tokio("ReverseListener::bind")?;
-        let entrance = options.entrance()?;
+        let acceptor = options.acceptor()?;
         let ReverseOptions { link: config, client: template, authenticate, serve, .. } = options;
-        let door = match serve {
+        let intake = match serve {
             Some(wakeful) => {
                 require_arbiter("ReverseListener::bind, with `serve`,")?;
-                Some(LinkDoor::open(&wakeful).await?.key())
+                Some(LinkIntake::open(&wakeful).await?.downgrade())
             }
             None => None,
         };
-        let (come, coming) = mpsc::channel(WAITING_MAX);
+        let (accepted, coming) = mpsc::channel(WAITING_MAX);
         let lines = StrangerLines::new(&Config::new().rpc);
-        let terms =
-            Terms { config, entrance, authenticate, lines: lines.clone(), door, come: Some(come) };
-        let acceptor = Acceptor::bind(addr, terms).await?;
+        let accept_options = AcceptOptions {
+            config,
+            acceptor,
+            authenticate,
+            lines: lines.clone(),
+            intake,
+            accepted: Some(accepted),
+        };
+        let acceptor = Acceptor::bind(addr, accept_options).await?;
         let (made, clients) = mpsc::channel(WAITING_MAX);
         let making = tokio::spawn(make_all(coming, made, template.clone(), lines)).abort_handle();
         Ok(Self { acceptor, clients, making, template })
@@ -182,7 +188,7 @@ impl ReverseListener {
 
     /// Returns the names of connected peers that serve, in order.
     pub fn names(&self) -> Vec<String> {
-        self.acceptor.house.names()
+        self.acceptor.port.names()
     }
 
     /// Returns a client of the server named `name`, now and whenever one has the name: it outlives
@@ -196,7 +202,7 @@ impl ReverseListener {
     pub async fn client(&self, name: impl Into<String>) -> Result<Client, Error> {
         let name = name.into();
         let addr = format!("{name} over a link");
-        let opener = Named { house: Arc::clone(&self.acceptor.house), name };
+        let opener = NamedLinkOpener { port: Arc::clone(&self.acceptor.port), name };
         Client::over(Arc::new(opener), ClientConfig { addr, ..self.template.clone() }).await
     }
 
@@ -230,7 +236,7 @@ impl fmt::Debug for ReverseListener {
 
 /// Makes a client of each link, concurrently: a slow one delays no other.
 async fn make_all(
-    mut coming: mpsc::Receiver<Come>,
+    mut coming: mpsc::Receiver<AcceptedLink>,
     made: mpsc::Sender<(Client, Dialer)>,
     template: ClientConfig,
     lines: StrangerLines,
@@ -238,9 +244,9 @@ async fn make_all(
     let mut making = tokio::task::JoinSet::new();
     loop {
         tokio::select! {
-            come = coming.recv() => {
-                let Some(come) = come else { return };
-                making.spawn(make(come, made.clone(), template.clone(), lines.clone()));
+            accepted = coming.recv() => {
+                let Some(accepted) = accepted else { return };
+                making.spawn(make(accepted, made.clone(), template.clone(), lines.clone()));
             }
             Some(_) = making.join_next() => {}
         }
@@ -248,15 +254,15 @@ async fn make_all(
 }
 
 async fn make(
-    Come { link, identity }: Come,
+    AcceptedLink { link, identity }: AcceptedLink,
     made: mpsc::Sender<(Client, Dialer)>,
     template: ClientConfig,
     lines: StrangerLines,
 ) {
-    let about = link.about();
-    let (name, addr) = (about.name.clone(), about.addr);
+    let properties = link.properties();
+    let (name, addr) = (properties.name.clone(), properties.addr);
     let config = ClientConfig { addr: format!("{name} at {addr}"), ..template };
-    match Client::over(Arc::new(Bound(link.clone())), config).await {
+    match Client::over(Arc::new(LinkOpener(link.clone())), config).await {
         Ok(client) => {
             tokio::select! {
                 // An error means that the receiver is gone.
@@ -273,9 +279,9 @@ async fn make(
 }
 
 /// Opens connections over one link, as long as it lives.
-struct Bound(Link);
+struct LinkOpener(Link);
 
-impl Opener for Bound {
+impl Connector for LinkOpener {
     fn open(&self) -> BoxFuture<'_, Result<Socket, Error>> {
         self.0.open().boxed()
     }
@@ -286,14 +292,14 @@ impl Opener for Bound {
 }
 
 /// Opens connections over the link that has a name at the time.
-struct Named {
-    house: Arc<House>,
+struct NamedLinkOpener {
+    port: Arc<LinkPort>,
     name: String,
 }
 
-impl Opener for Named {
+impl Connector for NamedLinkOpener {
     fn open(&self) -> BoxFuture<'_, Result<Socket, Error>> {
-        async { self.house.find(&self.name)?.open().await }.boxed()
+        async { self.port.find(&self.name)?.open().await }.boxed()
     }
 
     fn is_over(&self) -> bool {

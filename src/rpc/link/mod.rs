@@ -8,7 +8,7 @@
 //! # Layout
 //!
 //! `hello` is the handshake; `authenticate` decides who may dial, `users` by a user file. `carrier`
-//! runs yamux over the socket, and a `Link` is its handle; `pulse` checks that both ends are alive.
+//! runs yamux over the socket, and a `Link` is its handle; `keep_alive` checks that both ends are alive.
 //! `dial` keeps a link for ever; `accept` accepts links, and `registry` has their names; `listener`
 //! makes clients of them, and `relay` a gateway.
 //!
@@ -17,7 +17,7 @@
 //! - **A connection is a connection.** A connection over a link uses the same `Connection` as one
 //!   over TCP, and a client over a link runs the same driver; only the socket differs. So
 //!   watches, workers, logins and limits are implemented once.
-//! - A `Carrier` is the only task that polls yamux; a `Link` asks it for streams. The phase of a
+//! - A `LinkDriver` is the only task that polls yamux; a `Link` asks it for streams. The phase of a
 //!   link only advances, and any task may wait for it.
 //! - Connections are handed to the arbiter of the service that serves them, through a channel
 //!   that its permits bound. When the service stops, the channel closes, which ends the links.

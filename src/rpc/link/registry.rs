@@ -1,4 +1,4 @@
-//! [`Registry`]: the names of links. Pure.
+//! [`LinkRegistry`]: the names of links. Pure.
 
 use std::collections::BTreeMap;
 
@@ -9,32 +9,32 @@ use crate::session::Identity;
 ///
 /// A name belongs to the identity that uses it. A link of the same identity takes it over, so that
 /// a server that comes back need not wait until its lost link is noticed. Any other is refused.
-pub(super) struct Registry<L> {
-    names: BTreeMap<String, Entry<L>>,
+pub(super) struct LinkRegistry<L> {
+    names: BTreeMap<String, NamedLink<L>>,
     next: u64,
 }
 
-struct Entry<L> {
+struct NamedLink<L> {
     place: u64,
     identity: Option<Identity>,
     link: L,
 }
 
 /// A registered link.
-pub(super) struct Entered<L> {
-    /// The argument of [`Registry::leave`].
+pub(super) struct Registration<L> {
+    /// The argument of [`LinkRegistry::leave`].
     pub(super) place: u64,
     /// The link that had the name before.
     pub(super) replaced: Option<L>,
 }
 
-impl<L> Default for Registry<L> {
+impl<L> Default for LinkRegistry<L> {
     fn default() -> Self {
         Self { names: BTreeMap::new(), next: 1 }
     }
 }
 
-impl<L: Clone> Registry<L> {
+impl<L: Clone> LinkRegistry<L> {
     /// Registers `link` under `name`.
     ///
     /// # Errors
@@ -45,7 +45,7 @@ impl<L: Clone> Registry<L> {
         name: &str,
         identity: Option<Identity>,
         link: L,
-    ) -> Result<Entered<L>, Error> {
+    ) -> Result<Registration<L>, Error> {
         // Regardless of how it was proved.
         let who = |identity: &Option<Identity>| identity.as_ref().map(|it| it.name.clone());
         let owner = self.names.get(name).map(|entry| who(&entry.identity));
@@ -58,9 +58,9 @@ impl<L: Clone> Registry<L> {
         }
         let place = self.next;
         self.next += 1;
-        let entry = Entry { place, identity, link };
+        let entry = NamedLink { place, identity, link };
         let replaced = self.names.insert(name.to_owned(), entry).map(|before| before.link);
-        Ok(Entered { place, replaced })
+        Ok(Registration { place, replaced })
     }
 
     /// Frees the name, unless a newer link has it.
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn l4_the_same_identity_takes_its_name_over_and_another_is_refused() {
-        let mut registry = Registry::default();
+        let mut registry = LinkRegistry::default();
         let first = registry.enter("edge", who("alice"), 1).unwrap();
         assert_eq!(first.replaced, None);
         for other in [who("bob"), None] {
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn l5_no_name_means_the_only_one() {
-        let mut registry = Registry::default();
+        let mut registry = LinkRegistry::default();
         assert_eq!(registry.find("").unwrap_err().code, ErrorCode::NoSuchServer);
         registry.enter("a", None, 1).unwrap();
         assert_eq!(registry.find(""), Ok(1));

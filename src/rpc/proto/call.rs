@@ -1,4 +1,4 @@
-//! [`Call`]: the content of a `Request` frame.
+//! [`RpcCall`]: the content of a `Request` frame.
 
 use super::request::{WireCall, WireRequest};
 use crate::model::facts::{Class, DiskUse, Facts, Reference, Repeat, Weight};
@@ -6,7 +6,7 @@ use crate::model::{CallOptions, Credentials, Request, WaitRequest, WatchRequest}
 
 /// The content of a `Request` frame, in the types of the model.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Call {
+pub(crate) enum RpcCall {
     /// One request, answered once.
     Store {
         options: CallOptions,
@@ -28,7 +28,7 @@ pub(crate) enum Call {
     Login(Credentials),
 }
 
-impl Call {
+impl RpcCall {
     /// Returns the row of the request in the table of facts.
     #[inline(always)]
     pub(crate) fn facts(&self) -> Facts<'_> {
@@ -52,28 +52,30 @@ impl Call {
     }
 }
 
-impl<R: Into<Request>> From<R> for Call {
+impl<R: Into<Request>> From<R> for RpcCall {
     fn from(request: R) -> Self {
         Self::Store { options: CallOptions::default(), request: request.into() }
     }
 }
 
-impl<'a> From<&'a Call> for WireCall<'a> {
-    fn from(call: &'a Call) -> Self {
+impl<'a> From<&'a RpcCall> for WireCall<'a> {
+    fn from(call: &'a RpcCall) -> Self {
         let (idempotency, request) = match call {
-            Call::Store { options, request } => (options.idempotency, WireRequest::from(request)),
-            Call::Wait(wait) => (None, WireRequest::from(wait)),
-            Call::StreamOpen { window_bytes } => {
+            RpcCall::Store { options, request } => {
+                (options.idempotency, WireRequest::from(request))
+            }
+            RpcCall::Wait(wait) => (None, WireRequest::from(wait)),
+            RpcCall::StreamOpen { window_bytes } => {
                 (None, WireRequest::StreamOpen { window_bytes: *window_bytes })
             }
-            Call::WatchAdd { stream, watch_id, watch } => {
+            RpcCall::WatchAdd { stream, watch_id, watch } => {
                 let (stream, watch_id) = (*stream, *watch_id);
                 (None, WireRequest::WatchAdd { stream, watch_id, watch: watch.into() })
             }
-            Call::WatchCancel { stream, watch_id } => {
+            RpcCall::WatchCancel { stream, watch_id } => {
                 (None, WireRequest::WatchCancel { stream: *stream, watch_id: *watch_id })
             }
-            Call::Login(credentials) => (None, WireRequest::Login(credentials.into())),
+            RpcCall::Login(credentials) => (None, WireRequest::Login(credentials.into())),
         };
         Self { idempotency, request }
     }

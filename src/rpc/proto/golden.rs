@@ -64,9 +64,9 @@ impl Golden {
         assert_eq!(decode::<T>(&golden).unwrap(), *body, "{name}");
     }
 
-    fn call(&mut self, name: &str, call: &Call) {
+    fn call(&mut self, name: &str, call: &RpcCall) {
         let golden = self.encode(&format!("Request {name}"), &WireCall::from(call));
-        assert_eq!(Call::from(decode::<WireCall<'_>>(&golden).unwrap()), *call, "{name}");
+        assert_eq!(RpcCall::from(decode::<WireCall<'_>>(&golden).unwrap()), *call, "{name}");
     }
 
     fn header(&mut self, name: &str, header: Header, durability: Option<Durability>) {
@@ -78,7 +78,7 @@ impl Golden {
     }
 
     pub(super) fn request(&mut self, name: &str, request: impl Into<Request>) {
-        self.call(name, &Call::from(request.into()));
+        self.call(name, &RpcCall::from(request.into()));
     }
 
     pub(super) fn reply(&mut self, name: &str, reply: &Reply) {
@@ -177,7 +177,7 @@ fn requests(golden: &mut Golden) {
         ..set
     };
     let options = CallOptions::once(0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10);
-    let call = Call::Store { options, request: KvRequest::Set(everything).into() };
+    let call = RpcCall::Store { options, request: KvRequest::Set(everything).into() };
     golden.call("Set with everything", &call);
     golden.request("Get", KvRequest::Get(GetRequest { key: "a".into(), revision: 3 }));
     let range = RangeRequest {
@@ -232,8 +232,8 @@ fn requests(golden: &mut Golden) {
     golden.request("LeaseKeys", KvRequest::LeaseKeys { id: 5, after: "a".into(), limit: 100 });
     golden.request("Limits", NodeRequest::Limits);
     golden.request("Gauges", NodeRequest::Gauges);
-    golden.call("Login with a password", &Call::Login(Credentials::password("me", "secret")));
-    golden.call("Login with a token", &Call::Login(Credentials::token("wakeful_1")));
+    golden.call("Login with a password", &RpcCall::Login(Credentials::password("me", "secret")));
+    golden.call("Login with a token", &RpcCall::Login(Credentials::token("wakeful_1")));
 }
 
 fn waits_and_watches(golden: &mut Golden) {
@@ -241,16 +241,16 @@ fn waits_and_watches(golden: &mut Golden) {
         condition: WaitCondition::Equals("1".into()),
         ..WaitRequest::new(KeyRange::key("a"))
     };
-    golden.call("Wait", &Call::Wait(wait));
+    golden.call("Wait", &RpcCall::Wait(wait));
     let wait = WaitRequest {
         after: Some(3),
         timeout: Some(ms(1000)),
         ..WaitRequest::new(KeyRange::prefix("a"))
     };
-    golden.call("Wait with everything", &Call::Wait(wait));
-    golden.call("StreamOpen", &Call::StreamOpen { window_bytes: 1 << 20 });
+    golden.call("Wait with everything", &RpcCall::Wait(wait));
+    golden.call("StreamOpen", &RpcCall::StreamOpen { window_bytes: 1 << 20 });
     let watch = WatchRequest::new(KeyRange::key("a"));
-    golden.call("WatchAdd", &Call::WatchAdd { stream: 4, watch_id: 1, watch });
+    golden.call("WatchAdd", &RpcCall::WatchAdd { stream: 4, watch_id: 1, watch });
     let watch = WatchRequest {
         range: KeyRange::range("a", ""),
         from: WatchFrom::Revision(3),
@@ -261,8 +261,8 @@ fn waits_and_watches(golden: &mut Golden) {
         progress: Some(ms(1000)),
         delivery: Delivery::Latest,
     };
-    golden.call("WatchAdd with everything", &Call::WatchAdd { stream: 4, watch_id: 1, watch });
-    golden.call("WatchCancel", &Call::WatchCancel { stream: 4, watch_id: 1 });
+    golden.call("WatchAdd with everything", &RpcCall::WatchAdd { stream: 4, watch_id: 1, watch });
+    golden.call("WatchCancel", &RpcCall::WatchCancel { stream: 4, watch_id: 1 });
 }
 
 fn replies(golden: &mut Golden) {
@@ -355,8 +355,8 @@ fn replies(golden: &mut Golden) {
     golden.reply("LeaseKeys", &Reply::LeaseKeys(page));
     let limit = LimitInfo { name: "store.keys_max".to_owned(), value: 10 };
     golden.reply("Limits", &Reply::Limits(vec![limit]));
-    let gauge = GaugeInfo { name: "rpc.total_output_bytes".to_owned(), value: 10 };
-    golden.reply("Gauges", &Reply::Gauges(vec![gauge]));
+    let guard = GaugeInfo { name: "rpc.total_output_bytes".to_owned(), value: 10 };
+    golden.reply("Gauges", &Reply::Gauges(vec![guard]));
     let identity = Identity { name: "me".to_owned(), via: Via::Token };
     golden.wire_reply("Login", &WireReply::Login((&identity).into()));
     let event = Some(Event { kv: kv(), previous: None });

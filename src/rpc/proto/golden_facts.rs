@@ -8,14 +8,14 @@ use crate::auth::{Access, Action, Pattern, Role};
 use crate::model::facts::{Class, DiskUse, Facts, Repeat, Weight};
 use crate::model::{DeleteRequest, JobRequest, KeyRange, KvRequest, Request};
 use crate::rpc::codec::decode;
-use crate::rpc::held::Concern;
+use crate::rpc::held::ConcernedJobs;
 use crate::rpc::json::variants;
 
 /// Returns the calls of the document, and those whose facts depend on their content.
-fn calls() -> Vec<Call> {
+fn calls() -> Vec<RpcCall> {
     let bodies = request_bodies();
-    let call = |body: &Vec<u8>| Call::from(decode::<WireCall<'_>>(body).unwrap());
-    let mut calls: Vec<Call> = bodies.iter().map(call).collect();
+    let call = |body: &Vec<u8>| RpcCall::from(decode::<WireCall<'_>>(body).unwrap());
+    let mut calls: Vec<RpcCall> = bodies.iter().map(call).collect();
     let topic = || "t".into();
     calls.extend(
         [
@@ -24,15 +24,15 @@ fn calls() -> Vec<Call> {
             Request::Job(JobRequest::DeleteDead { topic: topic(), id: None }),
             Request::Job(JobRequest::PauseTopic { topic: topic(), paused: false }),
         ]
-        .map(Call::from),
+        .map(RpcCall::from),
     );
     calls
 }
 
 /// Returns the name of a call in JSON.
-pub(crate) fn name_of(call: &Call) -> String {
+pub(crate) fn name_of(call: &RpcCall) -> String {
     let prefix = match call {
-        Call::Store { request: Request::Job(_), .. } => "Job",
+        RpcCall::Store { request: Request::Job(_), .. } => "Job",
         _ => "",
     };
     format!("{prefix}{}", call.facts().name)
@@ -132,7 +132,7 @@ fn a2_only_administrative_requests_need_an_administrator() {
     }
     let (granted, nobody) = (Access::new([&role]), Access::new(&[]));
     for call in calls() {
-        let Call::Store { request, .. } = &call else { continue };
+        let RpcCall::Store { request, .. } = &call else { continue };
         let class = request.facts().class;
         assert_eq!(granted.permits(request).is_ok(), class != Class::Admin, "{call:?}");
         assert_eq!(nobody.permits(request).is_ok(), class == Class::Open, "{call:?}");
@@ -143,7 +143,7 @@ fn a2_only_administrative_requests_need_an_administrator() {
 fn r1_a_request_that_waits_can_be_made_to_wait_for_less() {
     let mut parked = 0;
     for call in calls() {
-        let Call::Store { request: Request::Job(mut job), .. } = call else { continue };
+        let RpcCall::Store { request: Request::Job(mut job), .. } = call else { continue };
         let less = Duration::from_millis(1);
         let parks = job.parks();
         job.wait_at_most(less, less);
@@ -158,8 +158,8 @@ fn r1_a_request_that_waits_can_be_made_to_wait_for_less() {
 fn r5_a_request_that_concludes_names_its_reservations() {
     let mut concluding = 0;
     for call in calls() {
-        let Call::Store { request: Request::Job(job), .. } = call else { continue };
-        let names = !Concern::of(&job).reservations.is_empty();
+        let RpcCall::Store { request: Request::Job(job), .. } = call else { continue };
+        let names = !ConcernedJobs::of(&job).reservations.is_empty();
         assert_eq!(job.concludes(), names, "{job:?}");
         concluding += usize::from(names);
     }

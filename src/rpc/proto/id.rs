@@ -25,6 +25,6 @@ pub(super) fn decimal<S: Serializer>(id: &u64, serializer: S) -> Result<S::Ok, S
 pub(super) fn decimals<S: Serializer>(ids: &[u64], serializer: S) -> Result<S::Ok, S::Error> {
     #[derive(Serialize)]
     #[serde(transparent)]
-    struct Id<'a>(#[serde(serialize_with = "decimal")] &'a u64);
-    serializer.collect_seq(ids.iter().map(Id))
+    struct WireId<'a>(#[serde(serialize_with = "decimal")] &'a u64);
+    serializer.collect_seq(ids.iter().map(WireId))
 }

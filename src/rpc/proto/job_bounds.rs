@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Call, WireCall, WireReply};
+use super::{RpcCall, WireCall, WireReply};
 use crate::config::{Config, QueueConfig, job_frames};
 use crate::error::{Details, Error, ErrorCode};
 use crate::model::*;
@@ -18,7 +18,7 @@ fn bytes(body: &impl Serialize) -> usize {
 }
 
 fn request(request: JobRequest) -> usize {
-    bytes(&WireCall::from(&Call::from(Request::Job(request))))
+    bytes(&WireCall::from(&RpcCall::from(Request::Job(request))))
 }
 
 fn reply(reply: JobReply) -> usize {

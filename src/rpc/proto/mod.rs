@@ -35,7 +35,7 @@ pub(crate) use golden::request_bodies;
 #[cfg(test)]
 pub(crate) use golden_facts::{name_of, request_names};
 
-pub(crate) use call::Call;
+pub(crate) use call::RpcCall;
 pub(crate) use durability::{durability_byte, read_durability};
 pub(crate) use hello::{WireCredit, WireError, WireHello, WireWelcome};
 pub(crate) use job_request::WireJobRequest;
@@ -45,7 +45,7 @@ pub(crate) use push::{WireDelivery, WirePush};
 pub(crate) use reply::WireReply;
 pub(crate) use request::{WireCall, WireRequest, WireWatch};
 #[cfg(feature = "cli")]
-pub(crate) use shown::Shown;
+pub(crate) use shown::SerializeWire;
 
 use std::time::Duration;
 

@@ -223,7 +223,7 @@ impl<'a> From<&'a Reply> for WireReply<'a> {
             }
             Reply::Gauges(gauges) => {
                 let wire =
-                    |gauge: &'a GaugeInfo| WireGauge { name: &gauge.name, value: gauge.value };
+                    |guard: &'a GaugeInfo| WireGauge { name: &guard.name, value: guard.value };
                 Self::Gauges(gauges.iter().map(wire).collect())
             }
         }

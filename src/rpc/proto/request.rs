@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::call::Call;
+use super::call::RpcCall;
 use super::invocation::WireInvocation;
 use super::job_request::WireJobRequest;
 use super::login::WireCredentials;
@@ -184,7 +184,7 @@ pub(crate) enum WireFrom {
     Snapshot,
 }
 
-impl From<WireCall<'_>> for Call {
+impl From<WireCall<'_>> for RpcCall {
     fn from(wire: WireCall<'_>) -> Self {
         let request = match wire.request {
             WireRequest::Set(set) => KvRequest::Set(set.into()).into(),
@@ -228,25 +228,27 @@ impl From<WireCall<'_>> for Call {
             WireRequest::Limits => NodeRequest::Limits.into(),
             WireRequest::Gauges => NodeRequest::Gauges.into(),
             WireRequest::Wait { range, condition, after, timeout_ms } => {
-                return Call::Wait(WaitRequest {
+                return RpcCall::Wait(WaitRequest {
                     range: range.into(),
                     condition: condition.into(),
                     after,
                     timeout: timeout_ms.map(Duration::from_millis),
                 });
             }
-            WireRequest::StreamOpen { window_bytes } => return Call::StreamOpen { window_bytes },
+            WireRequest::StreamOpen { window_bytes } => {
+                return RpcCall::StreamOpen { window_bytes };
+            }
             WireRequest::WatchAdd { stream, watch_id, watch } => {
-                return Call::WatchAdd { stream, watch_id, watch: watch.into() };
+                return RpcCall::WatchAdd { stream, watch_id, watch: watch.into() };
             }
             WireRequest::WatchCancel { stream, watch_id } => {
-                return Call::WatchCancel { stream, watch_id };
+                return RpcCall::WatchCancel { stream, watch_id };
             }
-            WireRequest::Login(credentials) => return Call::Login(credentials.into()),
+            WireRequest::Login(credentials) => return RpcCall::Login(credentials.into()),
         };
         // The durability is in the header.
         let options = CallOptions { idempotency: wire.idempotency, durability: None };
-        Call::Store { options, request }
+        RpcCall::Store { options, request }
     }
 }
 

@@ -1,4 +1,4 @@
-//! [`Shown`]: values of the model under the names that `docs/protocol.md` gives their fields, for
+//! [`SerializeWire`]: values of the model under the names that `docs/protocol.md` gives their fields, for
 //! printing without a request.
 
 use serde::Serialize;
@@ -16,14 +16,14 @@ use crate::model::{
 };
 
 /// A value that serializes as its wire type does.
-pub(crate) trait Shown {
+pub(crate) trait SerializeWire {
     /// Returns the wire type of the value.
     fn shown(&self) -> impl Serialize;
 }
 
 macro_rules! shown {
     ($($model:ty => $wire:ident,)*) => {
-        $(impl Shown for $model {
+        $(impl SerializeWire for $model {
             fn shown(&self) -> impl Serialize {
                 $wire::from(self)
             }
@@ -43,7 +43,7 @@ shown! {
     WatcherInfo => WireWatcher,
 }
 
-impl Shown for Event {
+impl SerializeWire for Event {
     fn shown(&self) -> impl Serialize {
         WireEvent::of(self, true, false)
     }

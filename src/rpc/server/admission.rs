@@ -1,14 +1,14 @@
 //! Admission of connections.
 //!
 //! [`admit`] applies the limits of connections in total, per address, and of the file descriptors
-//! of the process; [`Hindrance`] pauses the accept loop while none can be accepted.
+//! of the process; [`AcceptBackoff`] pauses the accept loop while none can be accepted.
 
 use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::addresses::Place;
+use crate::addresses::AddressSlot;
 use crate::environment;
 use crate::error::{Details, Error, ErrorCode};
 use crate::handle::Wakeful;
@@ -25,16 +25,16 @@ const SAY_EVERY: Duration = Duration::from_secs(10);
 /// # Errors
 /// `LimitExceeded`, with the limit that is reached: of all connections, of the file descriptors that
 /// this process may have, or of the connections from there.
-pub(super) fn admit(service: &Wakeful, peer: Option<IpAddr>) -> Result<Option<Place>, Error> {
-    let config = service.rpc();
-    let open = usize::try_from(service.connections().load(Ordering::Relaxed)).unwrap_or(usize::MAX);
+pub(super) fn admit(wakeful: &Wakeful, peer: Option<IpAddr>) -> Result<Option<AddressSlot>, Error> {
+    let config = wakeful.rpc();
+    let open = usize::try_from(wakeful.connections().load(Ordering::Relaxed)).unwrap_or(usize::MAX);
     if open >= config.connections_max {
         return Err(too_many(config.connections_max));
     }
     let Some(peer) = peer else { return Ok(None) };
     check_reserve(open, config.descriptors_reserved)?;
     let max = config.connections_per_address_max;
-    service.addresses().enter(peer, max).map(Some).ok_or_else(|| too_many_from(peer, max))
+    wakeful.addresses().enter(peer, max).map(Some).ok_or_else(|| too_many_from(peer, max))
 }
 
 /// Checks that one connection more than `open` leaves the reserved descriptors free.
@@ -102,12 +102,12 @@ pub(crate) fn descriptors() -> Option<usize> {
 
 /// What keeps connections from being accepted, as far as it was said.
 #[derive(Default)]
-pub(in crate::rpc) struct Hindrance {
+pub(in crate::rpc) struct AcceptBackoff {
     failures: u64,
     said: Option<Instant>,
 }
 
-impl Hindrance {
+impl AcceptBackoff {
     /// After an accept that failed: rests, unless the peer was the reason. Too many open files, or
     /// no memory, are over when others have left.
     pub(in crate::rpc) async fn note(&mut self, error: &io::Error) {

@@ -23,7 +23,7 @@ impl Audit {
     /// Notes who asks for what from where, if it is an administrative act.
     pub(super) fn note(&mut self, session: &Session, request: &Request) {
         if let Some((act, about)) = self.new_act(request) {
-            tell(session, act, &about);
+            log_act(session, act, &about);
         }
     }
 
@@ -65,7 +65,7 @@ impl Audit {
     }
 }
 
-fn tell(session: &Session, act: &str, about: &str) {
+fn log_act(session: &Session, act: &str, about: &str) {
     let user = session.identity().map(|identity| identity.name);
     let about: String = about.chars().take(SHOWN_BYTES_MAX).collect();
     let peer = session.peer();

@@ -7,11 +7,11 @@ use std::time::Instant;
 use crate::environment::RandomState;
 
 use super::outbox::{Outbox, Outgoing};
-use crate::auth::{Access, Need};
+use crate::auth::{Access, Denied};
 use crate::error::Error;
 use crate::fair::ClientId;
 use crate::handle::Wakeful;
-use crate::methods::{Caller, Running};
+use crate::methods::{MethodCaller, RunningCall};
 use crate::model::Invocation;
 use crate::session::Session;
 
@@ -20,7 +20,7 @@ use crate::session::Session;
 #[derive(Default)]
 pub(super) struct Calls {
     /// `None` until the method is started.
-    pending: HashMap<u64, Option<Started>, RandomState>,
+    pending: HashMap<u64, Option<StartedCall>, RandomState>,
     /// To be started, in order.
     asked: Vec<(u64, Option<Instant>, Invocation)>,
     /// Tells a call from an earlier one with the same id.
@@ -28,11 +28,11 @@ pub(super) struct Calls {
     guarded: bool,
 }
 
-struct Started {
+struct StartedCall {
     serial: u64,
     /// The name of the method, where there are users.
     method: Option<String>,
-    _running: Running,
+    _running: RunningCall,
 }
 
 impl Calls {
@@ -50,7 +50,7 @@ impl Calls {
     /// Starts what was asked for; gives the calls that cannot be.
     pub(super) fn start(
         &mut self,
-        service: &Wakeful,
+        wakeful: &Wakeful,
         session: &Arc<Session>,
         client: ClientId,
         outbox: &Arc<Outbox>,
@@ -59,13 +59,14 @@ impl Calls {
         for (id, deadline, invocation) in std::mem::take(&mut self.asked) {
             self.serial += 1;
             let (serial, outbox) = (self.serial, Arc::clone(outbox));
-            let (session, node) = (Arc::clone(session), service.as_node());
-            let caller = Caller { session, client, node, deadline, request: Some(id) };
+            let (session, node) = (Arc::clone(session), wakeful.as_node());
+            let caller = MethodCaller { session, client, node, deadline, request: Some(id) };
             let method = self.guarded.then(|| invocation.method.clone());
             let answer = move |result| outbox.push(Outgoing::Returned(id, serial, result));
-            match service.methods().start(invocation, caller, answer) {
+            match wakeful.methods().start(invocation, caller, answer) {
                 Ok(running) => {
-                    self.pending.insert(id, Some(Started { serial, method, _running: running }));
+                    self.pending
+                        .insert(id, Some(StartedCall { serial, method, _running: running }));
                 }
                 Err(error) => {
                     self.pending.remove(&id);
@@ -95,12 +96,12 @@ impl Calls {
     }
 
     /// Drops the calls that are not permitted any more; gives them, and what each needs.
-    pub(super) fn end_denied(&mut self, access: &Access) -> Vec<(u64, Need)> {
-        let denied = |started: &Option<Started>| {
+    pub(super) fn end_denied(&mut self, access: &Access) -> Vec<(u64, Denied)> {
+        let denied = |started: &Option<StartedCall>| {
             access.permits_call(started.as_ref()?.method.as_ref()?).err()
         };
         let pending = self.pending.iter();
-        let ended: Vec<(u64, Need)> =
+        let ended: Vec<(u64, Denied)> =
             pending.filter_map(|(id, started)| Some((*id, denied(started)?))).collect();
         ended.iter().for_each(|(id, _)| drop(self.pending.remove(id)));
         ended

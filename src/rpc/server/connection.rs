@@ -19,13 +19,13 @@ use tokio::time::Sleep;
 use tracing::Instrument;
 use tracing::field::Empty;
 
-use super::allowance::Allowance;
 use super::client_name::client_name;
-use super::exchange::Exchange;
-use super::inbox::{Fatal, Inbox, Received};
+use super::control_frames::ControlFrameBudget;
+use super::dispatcher::RequestDispatcher;
+use super::inbox::{InboundFrame, Inbox, ProtocolError};
 use super::links::check_name;
-use super::outbox::{Mail, Outbox};
-use super::output::{Output, hear_out};
+use super::outbox::{Outbox, OutboxEvent};
+use super::output::{OutputBuffer, drain};
 use crate::auth::Credentials;
 use crate::buffered::Charge;
 use crate::config::RpcConfig;
@@ -33,11 +33,11 @@ use crate::environment;
 use crate::error::{Error, ErrorCode};
 use crate::handle::Wakeful;
 use crate::operations::Operations;
-use crate::pace::{self, Pause, Turn};
+use crate::pace::{self, Turn, TurnPause};
 use crate::rpc::codec::{encode_bare, encode_frame};
 use crate::rpc::frame::{Kind, PREFACE};
-use crate::rpc::json::{self, Ask, What};
-use crate::rpc::proto::{Call, WireError, WireWelcome};
+use crate::rpc::json::{self, JsonCall, JsonRequest};
+use crate::rpc::proto::{RpcCall, WireError, WireWelcome};
 use crate::rpc::socket::Socket;
 use crate::session::Session;
 use crate::stranger_lines::{LineKind, log_stranger};
@@ -64,19 +64,19 @@ thread_local! {
 pub(super) struct Connection {
     socket: Socket,
     session: Arc<Session>,
-    service: Wakeful,
+    wakeful: Wakeful,
     /// What the server is called here, if that is not its own name.
     called: Option<Arc<str>>,
     /// As it was when it was accepted.
     rpc: Arc<RpcConfig>,
     inbox: Inbox,
     outbox: Arc<Outbox>,
-    output: Output,
+    output: OutputBuffer,
     /// What of the output and of the answers is not taken yet.
     kept: Charge,
-    exchange: Exchange,
-    allowance: Allowance,
-    pause: Pause,
+    dispatcher: RequestDispatcher,
+    control_frames: ControlFrameBudget,
+    pause: TurnPause,
     timer: Pin<Box<Sleep>>,
     accepted: Instant,
     heard: Instant,
@@ -88,35 +88,35 @@ pub(super) struct Connection {
     hung_up: Option<Instant>,
 }
 
-enum Event {
+enum ConnectionEvent {
     /// There is something in the inbox.
     Received,
     /// The store may go on with what it has left.
     Rest,
     /// Output has room again, or a session left something.
-    Room,
+    Writable,
     /// What is known of users has changed.
     Revise,
     Timer,
 }
 
 /// Why a connection ends.
-pub(super) enum End {
+pub(super) enum ConnectionEnd {
     /// The peer went, or the socket failed.
     Gone,
     /// All is said.
     Left,
-    Fatal(Fatal),
+    Fatal(ProtocolError),
 }
 
-impl From<io::Error> for End {
+impl From<io::Error> for ConnectionEnd {
     fn from(_: io::Error) -> Self {
         Self::Gone
     }
 }
 
-impl From<Fatal> for End {
-    fn from(fatal: Fatal) -> Self {
+impl From<ProtocolError> for ConnectionEnd {
+    fn from(fatal: ProtocolError) -> Self {
         Self::Fatal(fatal)
     }
 }
@@ -125,28 +125,29 @@ impl Connection {
     pub(super) fn new(
         socket: Socket,
         session: Arc<Session>,
-        service: Wakeful,
+        wakeful: Wakeful,
         outbox: Arc<Outbox>,
     ) -> Self {
         let now = environment::now();
-        let exchange = Exchange::new(service.clone(), Arc::clone(&session), Arc::clone(&outbox));
+        let dispatcher =
+            RequestDispatcher::new(wakeful.clone(), Arc::clone(&session), Arc::clone(&outbox));
         let mut inbox = Inbox::new();
-        inbox.stranger = exchange.is_strange();
-        let rpc = service.rpc();
+        inbox.stranger = dispatcher.is_strange();
+        let rpc = wakeful.rpc();
         let first_deadline = now + rpc.handshake_timeout;
         Self {
             socket,
             inbox,
-            exchange,
+            dispatcher,
             session,
-            allowance: Allowance::new(now, rpc.control_frames_max),
-            pause: Pause::default(),
-            service,
+            control_frames: ControlFrameBudget::new(now, rpc.control_frames_max),
+            pause: TurnPause::default(),
+            wakeful,
             called: None,
             rpc,
             kept: Charge::new(&outbox.buffered, 0),
             outbox,
-            output: Output::default(),
+            output: OutputBuffer::default(),
             timer: Box::pin(tokio::time::sleep_until(first_deadline.into())),
             accepted: now,
             heard: now,
@@ -178,44 +179,46 @@ impl Connection {
     async fn run_to_the_end(mut self) {
         let end = self.serve().await;
         // Before the last words, which take as long as the peer likes.
-        self.exchange.free().await;
+        self.dispatcher.free().await;
         match end {
-            End::Fatal(fatal) => self.refuse(fatal).await,
-            End::Left => {
+            ConnectionEnd::Fatal(fatal) => self.refuse(fatal).await,
+            ConnectionEnd::Left => {
                 log_stranger!(self, LineKind::Connection, DEBUG, "connection ended");
-                self.say_last().await;
+                self.send_last().await;
             }
-            End::Gone => log_stranger!(self, LineKind::Connection, DEBUG, "connection gone"),
+            ConnectionEnd::Gone => {
+                log_stranger!(self, LineKind::Connection, DEBUG, "connection gone")
+            }
         }
     }
 
-    async fn serve(&mut self) -> End {
+    async fn serve(&mut self) -> ConnectionEnd {
         loop {
             let room = self.room();
             // Pushes take half of it at most: streams that always have more to show do not keep
             // requests from being read and answered.
             let push_room = room.saturating_sub(self.config().output_bytes_max / 2);
             let before = self.output.pending();
-            let filled = self.exchange.fill(&mut self.output, room, push_room);
+            let filled = self.dispatcher.fill(&mut self.output, room, push_room);
             self.output.settle();
             let encoded = self.output.pending().saturating_sub(before);
             pace::note(Duration::from_nanos(encoded as u64 * ENCODED_NANOS));
             if let Err(end) = filled {
                 return end;
             }
-            if self.exchange.has_left() && !self.inbox.full && self.output.pending() == 0 {
-                return End::Left;
+            if self.dispatcher.has_left() && !self.inbox.full && self.output.pending() == 0 {
+                return ConnectionEnd::Left;
             }
             let event = match std::future::poll_fn(|cx| self.poll(cx)).await {
                 Ok(event) => event,
                 Err(end) => return end,
             };
             let went_on = match event {
-                Event::Received => self.process().await,
-                Event::Rest => self.exchange.hand_over().await,
-                Event::Room => Ok(()),
-                Event::Revise => self.exchange.revise().await,
-                Event::Timer => self.check_deadlines(),
+                ConnectionEvent::Received => self.process().await,
+                ConnectionEvent::Rest => self.dispatcher.hand_over().await,
+                ConnectionEvent::Writable => Ok(()),
+                ConnectionEvent::Revise => self.dispatcher.revise().await,
+                ConnectionEvent::Timer => self.check_deadlines(),
             };
             if let Err(end) = went_on {
                 return end;
@@ -229,7 +232,7 @@ impl Connection {
 
     /// Returns whether one more line may be written of this connection: of a peer that has proved who it is, any.
     fn admits(&self, cause: LineKind) -> bool {
-        self.session.is_known() || self.service.strangers().admits(cause)
+        self.session.is_known() || self.wakeful.strangers().admits(cause)
     }
 
     /// Bytes of output that may still be encoded.
@@ -239,17 +242,17 @@ impl Connection {
 
     /// Counts what the peer has not taken yet.
     fn note_kept(&mut self) {
-        self.kept.set(self.output.pending() + self.exchange.answer_bytes());
-        self.exchange.tell_room();
+        self.kept.set(self.output.pending() + self.dispatcher.answer_bytes());
+        self.dispatcher.notify_capacity();
     }
 
     /// Waits for whatever comes first.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, End>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<ConnectionEvent, ConnectionEnd>> {
         let had_room = self.room() > 0;
         match self.outbox.poll(had_room, cx) {
-            Poll::Ready(Mail::Closed) => return Poll::Ready(Err(End::Gone)),
-            Poll::Ready(Mail::Revise) => return Poll::Ready(Ok(Event::Revise)),
-            Poll::Ready(Mail::Items) => return Poll::Ready(Ok(Event::Room)),
+            Poll::Ready(OutboxEvent::Closed) => return Poll::Ready(Err(ConnectionEnd::Gone)),
+            Poll::Ready(OutboxEvent::Revise) => return Poll::Ready(Ok(ConnectionEvent::Revise)),
+            Poll::Ready(OutboxEvent::Items) => return Poll::Ready(Ok(ConnectionEvent::Writable)),
             Poll::Pending => {}
         }
         let mut more = false;
@@ -261,36 +264,36 @@ impl Connection {
                 Poll::Pending => self.note_blocked(wrote > 0),
             }
             self.note_kept();
-            let go_on = !had_room || self.exchange.has_more() || self.exchange.has_left();
+            let go_on = !had_room || self.dispatcher.has_more() || self.dispatcher.has_left();
             more = go_on && self.room() > 0 && wrote > 0;
         }
         let open = self.hung_up.is_none();
-        let rests = self.exchange.has_rest();
+        let rests = self.dispatcher.has_rest();
         let room = self.room() > 0;
-        let reads = open && self.may_read() && room && !self.exchange.has_answers() && !rests;
-        let goes_on = room && self.exchange.may_go_on();
+        let reads = open && self.may_read() && room && !self.dispatcher.has_answers() && !rests;
+        let goes_on = room && self.dispatcher.may_go_on();
         // Not more than the thread has time for, before it looks at the others' sockets.
         if (reads || goes_on) && self.pause.poll(self.rpc.turn_max, cx).is_ready() {
             if goes_on {
-                return Poll::Ready(Ok(Event::Rest));
+                return Poll::Ready(Ok(ConnectionEvent::Rest));
             }
             if self.inbox.full {
-                return Poll::Ready(Ok(Event::Received));
+                return Poll::Ready(Ok(ConnectionEvent::Received));
             }
             match self.poll_read(cx) {
-                Poll::Ready(Ok(())) => return Poll::Ready(Ok(Event::Received)),
+                Poll::Ready(Ok(())) => return Poll::Ready(Ok(ConnectionEvent::Received)),
                 Poll::Ready(Err(end)) => return Poll::Ready(Err(end)),
                 Poll::Pending => {}
             }
         }
         // After the read: streams that always have more must not keep requests waiting.
         if more {
-            return Poll::Ready(Ok(Event::Room));
+            return Poll::Ready(Ok(ConnectionEvent::Writable));
         }
-        self.timer.as_mut().poll(cx).map(|()| Ok(Event::Timer))
+        self.timer.as_mut().poll(cx).map(|()| Ok(ConnectionEvent::Timer))
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionEnd>> {
         SCRATCH.with_borrow_mut(|scratch| {
             let mut buffer = ReadBuf::new(scratch);
             match Pin::new(&mut self.socket).poll_read(cx, &mut buffer) {
@@ -301,7 +304,7 @@ impl Connection {
             let now = environment::now();
             if buffer.filled().is_empty() {
                 if !self.inbox.is_json() {
-                    return Poll::Ready(Err(End::Gone));
+                    return Poll::Ready(Err(ConnectionEnd::Gone));
                 }
                 // As with Go's server: `nc` closes its side when it has sent all.
                 self.hung_up = Some(now);
@@ -315,85 +318,90 @@ impl Connection {
             if let Some(since) = self.inbox.partial_since {
                 self.arm(since + self.config().frame_timeout);
             }
-            Poll::Ready(pushed.map_err(End::from))
+            Poll::Ready(pushed.map_err(ConnectionEnd::from))
         })
     }
 
     /// Does what the inbox holds.
-    async fn process(&mut self) -> Result<(), End> {
+    async fn process(&mut self) -> Result<(), ConnectionEnd> {
         if self.inbox.full && self.inbox.received.is_empty() {
             let _turn = Turn::begin(self.rpc.turn_max);
             self.inbox.resume(environment::now(), &self.rpc)?;
         }
-        self.exchange.revise().await?;
+        self.dispatcher.revise().await?;
         let received = self.inbox.take();
         self.check_allowance(&received)?;
-        self.exchange.expect(received.len());
+        self.dispatcher.expect(received.len());
         let turn = (received.len() > FEW).then(|| Turn::begin(self.rpc.turn_max));
         for received in received {
             match received {
-                Received::Hello { client, server } => self.welcome(client, &server).await?,
-                Received::Request { id, call: Ok(Call::Login(credentials)), .. } => {
+                InboundFrame::Hello { client, server } => self.welcome(client, &server).await?,
+                InboundFrame::Request { id, call: Ok(RpcCall::Login(credentials)), .. } => {
                     self.log_in(id, credentials).await?;
                 }
-                Received::Request { id, deadline, call } => {
-                    self.exchange.ask(id, deadline, call)?;
+                InboundFrame::Request { id, deadline, call } => {
+                    self.dispatcher.ask(id, deadline, call)?;
                 }
-                Received::Cancel(id) => self.exchange.cancel(id),
-                Received::Credit { stream, bytes } => self.exchange.add_credit(stream, bytes),
-                Received::Ping(id) => encode_bare(self.output.buffer(), Kind::Pong, id),
-                Received::Goodbye => self.exchange.leave(),
-                Received::Json(ask) => self.ask_json(ask).await?,
+                InboundFrame::Cancel(id) => self.dispatcher.cancel(id),
+                InboundFrame::Credit { stream, bytes } => self.dispatcher.add_credit(stream, bytes),
+                InboundFrame::Ping(id) => encode_bare(self.output.buffer(), Kind::Pong, id),
+                InboundFrame::Goodbye => self.dispatcher.leave(),
+                InboundFrame::Json(ask) => self.ask_json(ask).await?,
             }
         }
         if self.hung_up.is_some() {
-            self.exchange.hang_up(self.output.buffer());
+            self.dispatcher.hang_up(self.output.buffer());
         }
         drop(turn);
-        self.exchange.hand_over().await
+        self.dispatcher.hand_over().await
     }
 
     /// That the peer does not only keep the server busy.
-    fn check_allowance(&mut self, received: &[Received]) -> Result<(), End> {
-        let requests = received.iter().filter(|it| matches!(it, Received::Request { .. })).count();
-        self.allowance.earn(requests as u64 + self.exchange.take_pushes());
-        let spent = self.allowance.spend(self.inbox.take_idle(), self.config().control_frames_max);
-        spent.map_err(|error| End::Fatal(Fatal::Error(error)))
+    fn check_allowance(&mut self, received: &[InboundFrame]) -> Result<(), ConnectionEnd> {
+        let requests =
+            received.iter().filter(|it| matches!(it, InboundFrame::Request { .. })).count();
+        self.control_frames.earn(requests as u64 + self.dispatcher.take_pushes());
+        let spent =
+            self.control_frames.spend(self.inbox.take_idle(), self.config().control_frames_max);
+        spent.map_err(|error| ConnectionEnd::Fatal(ProtocolError::Error(error)))
     }
 
-    async fn welcome(&mut self, name: String, server: &str) -> Result<(), End> {
-        let called = self.called.as_deref().or(self.service.name());
-        check_name(called, server).map_err(|error| End::Fatal(Fatal::Error(error)))?;
+    async fn welcome(&mut self, name: String, server: &str) -> Result<(), ConnectionEnd> {
+        let called = self.called.as_deref().or(self.wakeful.name());
+        check_name(called, server)
+            .map_err(|error| ConnectionEnd::Fatal(ProtocolError::Error(error)))?;
         tracing::Span::current().record("client", name.as_str());
-        self.exchange.meet(Some(name));
+        self.dispatcher.meet(Some(name));
         let welcome = self.new_welcome().await?;
         let max = self.config().frame_bytes_max;
         let out = self.output.buffer();
         out.extend_from_slice(&PREFACE);
-        encode_frame(out, Kind::Welcome, 0, 0, &welcome, max).map_err(|_| End::Gone)?;
+        encode_frame(out, Kind::Welcome, 0, 0, &welcome, max).map_err(|_| ConnectionEnd::Gone)?;
         let next = self.next_deadline();
         self.timer.as_mut().reset(next.into());
         log_stranger!(self, LineKind::Connection, DEBUG, "connection open");
         Ok(())
     }
 
-    async fn ask_json(&mut self, ask: Ask) -> Result<(), End> {
-        if !self.exchange.is_json() {
-            self.exchange.speak_json();
+    async fn ask_json(&mut self, ask: JsonRequest) -> Result<(), ConnectionEnd> {
+        if !self.dispatcher.is_json() {
+            self.dispatcher.speak_json();
             log_stranger!(self, LineKind::Connection, DEBUG, "connection open, for JSON");
         }
         let (id, name) = match ask {
-            Ask { id, what: What::Hello(name), .. } => (id, name),
-            Ask {
-                id, what: What::Call { call: Ok(Call::Login(credentials)), shape, .. }, ..
+            JsonRequest { id, what: JsonCall::Hello(name), .. } => (id, name),
+            JsonRequest {
+                id,
+                what: JsonCall::Call { call: Ok(RpcCall::Login(credentials)), shape, .. },
+                ..
             } => {
-                let number = self.exchange.begin_login(id, shape).ok_or(End::Gone)?;
+                let number = self.dispatcher.begin_login(id, shape).ok_or(ConnectionEnd::Gone)?;
                 return self.log_in(number, credentials).await;
             }
-            ask => return self.exchange.ask_json(ask, self.output.buffer()),
+            ask => return self.dispatcher.ask_json(ask, self.output.buffer()),
         };
         let named = match client_name(&name) {
-            Ok(_) if self.exchange.has_name() => Err("this connection has said hello already"),
+            Ok(_) if self.dispatcher.has_name() => Err("this connection has said hello already"),
             named => named,
         };
         let name = match named {
@@ -404,27 +412,28 @@ impl Connection {
             }
         };
         tracing::Span::current().record("client", name.as_str());
-        self.exchange.meet(Some(name));
+        self.dispatcher.meet(Some(name));
         let welcome = self.new_welcome().await?;
         json::hello(self.output.buffer(), &id, &welcome);
         Ok(())
     }
 
     /// Lets the peer in, if it proves who it is. What it sent behind that waits.
-    async fn log_in(&mut self, id: u64, credentials: Credentials) -> Result<(), End> {
-        self.exchange.login(id, credentials).await?;
-        self.inbox.stranger = self.exchange.is_strange();
+    async fn log_in(&mut self, id: u64, credentials: Credentials) -> Result<(), ConnectionEnd> {
+        self.dispatcher.login(id, credentials).await?;
+        self.inbox.stranger = self.dispatcher.is_strange();
         Ok(())
     }
 
-    async fn new_welcome(&self) -> Result<WireWelcome<'static>, End> {
-        let status = self.service.status().await;
-        let revision = status.map_err(|error| End::Fatal(Fatal::Error(error)))?.revision;
+    async fn new_welcome(&self) -> Result<WireWelcome<'static>, ConnectionEnd> {
+        let status = self.wakeful.status().await;
+        let revision =
+            status.map_err(|error| ConnectionEnd::Fatal(ProtocolError::Error(error)))?.revision;
         let rpc = self.config();
         let saturated = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         Ok(WireWelcome {
             server_version: env!("CARGO_PKG_VERSION"),
-            store_id: self.service.store_id(),
+            store_id: self.wakeful.store_id(),
             revision,
             frame_bytes_max: saturated(rpc.frame_bytes_max),
             requests_in_flight_max: saturated(rpc.requests_in_flight_max),
@@ -434,13 +443,13 @@ impl Connection {
 
     /// Whether more may be asked.
     fn may_read(&self) -> bool {
-        !self.exchange.is_full(self.config().requests_in_flight_max)
+        !self.dispatcher.is_full(self.config().requests_in_flight_max)
     }
 
     /// Tells the peer why it is refused, as far as it listens.
-    async fn refuse(&mut self, fatal: Fatal) {
+    async fn refuse(&mut self, fatal: ProtocolError) {
         match fatal {
-            Fatal::NotWakeful(line) => {
+            ProtocolError::NotWakeful(line) => {
                 log_stranger!(
                     self,
                     LineKind::Refused,
@@ -449,15 +458,17 @@ impl Connection {
                 );
                 self.output.buffer().extend_from_slice(line.as_bytes());
             }
-            Fatal::Silent(why) => log_stranger!(self, LineKind::Refused, INFO, why, "refused"),
-            Fatal::Error(error) if self.inbox.is_json() => {
+            ProtocolError::Silent(why) => {
+                log_stranger!(self, LineKind::Refused, INFO, why, "refused")
+            }
+            ProtocolError::Error(error) if self.inbox.is_json() => {
                 // An error without a request would be taken for the answer to another.
                 log_stranger!(self, LineKind::Refused, INFO, %error, "refused");
             }
-            Fatal::Error(error) => {
+            ProtocolError::Error(error) => {
                 log_stranger!(self, LineKind::Refused, INFO, %error, "refused");
                 let wire = WireError::from(&error);
-                if self.exchange.is_new() {
+                if self.dispatcher.is_new() {
                     self.output.buffer().extend_from_slice(&PREFACE);
                 }
                 let out = self.output.buffer();
@@ -465,20 +476,20 @@ impl Connection {
                 let _ = encode_frame(out, Kind::Error, 0, 0, &wire, usize::MAX);
             }
         }
-        self.say_last().await;
+        self.send_last().await;
     }
 
     /// Writes what is left of the output, and closes.
-    async fn say_last(&mut self) {
+    async fn send_last(&mut self) {
         let said = async {
             std::future::poll_fn(|cx| self.output.poll_write(&mut self.socket, cx).1).await?;
-            hear_out(&mut self.socket).await
+            drain(&mut self.socket).await
         };
         // Whoever does not listen is not told.
         let _ = tokio::time::timeout(LINGER, said).await;
     }
 }
 
-pub(super) fn protocol(what: &str) -> Fatal {
-    Fatal::Error(Error::new(ErrorCode::Protocol, format!("{what}; the connection closes")))
+pub(super) fn protocol(what: &str) -> ProtocolError {
+    ProtocolError::Error(Error::new(ErrorCode::Protocol, format!("{what}; the connection closes")))
 }

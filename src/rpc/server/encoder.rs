@@ -1,8 +1,8 @@
 //! [`Encoder`]: turns answers into frames.
 
-use super::connection::End;
+use super::connection::ConnectionEnd;
 use super::large_values::large_values;
-use super::output::Output;
+use super::output::OutputBuffer;
 use super::request_log::RequestLog;
 use crate::actor::message::Done;
 use crate::config::Durability;
@@ -26,19 +26,19 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
-    pub(super) fn new(service: &Wakeful) -> Self {
-        let frame_bytes_max = service.rpc().frame_bytes_max;
+    pub(super) fn new(wakeful: &Wakeful) -> Self {
+        let frame_bytes_max = wakeful.rpc().frame_bytes_max;
         let log = RequestLog::default();
-        Self { frame_bytes_max, durability: service.durability(), json: None, log }
+        Self { frame_bytes_max, durability: wakeful.durability(), json: None, log }
     }
 
     /// Appends the answer to the request `id`, in one frame.
     pub(super) fn answer(
         &mut self,
-        out: &mut Output,
+        out: &mut OutputBuffer,
         id: u64,
         answer: Result<Done, Error>,
-    ) -> Result<(), End> {
+    ) -> Result<(), ConnectionEnd> {
         self.log.answered(id, &answer);
         if let Some(json) = &mut self.json {
             json.answer(out.buffer(), id, answer, self.durability);
@@ -72,12 +72,12 @@ impl Encoder {
 
     fn reply(
         &self,
-        out: &mut Output,
+        out: &mut OutputBuffer,
         id: u64,
         durability: Option<Durability>,
         reply: &WireReply<'_>,
         values: &[Blob],
-    ) -> Result<(), End> {
+    ) -> Result<(), ConnectionEnd> {
         let durability = durability_byte(durability);
         let header = Header { durability, ..Header::bare(Kind::Reply, id) };
         match out.frame(header, reply, self.frame_bytes_max, values) {
@@ -94,16 +94,16 @@ impl Encoder {
         }
     }
 
-    fn error(&self, out: &mut Vec<u8>, id: u64, error: &Error) -> Result<(), End> {
+    fn error(&self, out: &mut Vec<u8>, id: u64, error: &Error) -> Result<(), ConnectionEnd> {
         let wire = WireError::from(error);
         framed(encode_frame(out, Kind::Error, id, 0, &wire, self.frame_bytes_max))
     }
 }
 
 /// Our own bodies encode; one that does not is a defect that ends this connection alone.
-fn framed(encoded: Result<usize, CodecError>) -> Result<(), End> {
+fn framed(encoded: Result<usize, CodecError>) -> Result<(), ConnectionEnd> {
     encoded.map(|_| ()).map_err(|error| {
         tracing::error!(%error, "a frame could not be encoded");
-        End::Gone
+        ConnectionEnd::Gone
     })
 }

@@ -13,15 +13,15 @@ use crate::config::SERVER_NAME_BYTES_MAX;
 use crate::error::{Error, ErrorCode};
 use crate::rpc::codec::decode;
 use crate::rpc::frame::{Header, Kind, PREFACE, split};
-use crate::rpc::json::{Ask, Splitter, Start, What};
-use crate::rpc::proto::{Call, WireCall, WireCredit, WireHello, read_durability};
+use crate::rpc::json::{ConnectionStart, JsonCall, JsonRequest, Splitter};
+use crate::rpc::proto::{RpcCall, WireCall, WireCredit, WireHello, read_durability};
 
 /// Longest body before the hello is done, bytes: who is not known yet gets no buffers.
 pub(in crate::rpc) const HELLO_BYTES_MAX: usize = 1024;
 
 /// What a peer has sent, as far as it is understood.
 pub(super) struct Inbox {
-    phase: Phase,
+    phase: ProtocolPhase,
     /// The start of a frame that is not whole yet.
     partial: Vec<u8>,
     /// When the partial frame began.
@@ -29,7 +29,7 @@ pub(super) struct Inbox {
     /// When bytes were last read.
     read_at: Option<Instant>,
     /// What there is to do, in order.
-    pub(super) received: Vec<Received>,
+    pub(super) received: Vec<InboundFrame>,
     /// How many requests of `received` are heavy.
     heavy: usize,
     /// Frames since the last turn that ask for nothing.
@@ -45,7 +45,7 @@ pub(super) struct Inbox {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
+enum ProtocolPhase {
     Preface,
     Hello,
     Open,
@@ -53,7 +53,7 @@ enum Phase {
     Json,
 }
 
-pub(super) enum Received {
+pub(super) enum InboundFrame {
     /// The name the client gave, and that of the server it means.
     Hello {
         client: String,
@@ -62,7 +62,7 @@ pub(super) enum Received {
     Request {
         id: u64,
         deadline: Option<Instant>,
-        call: Result<Call, Error>,
+        call: Result<RpcCall, Error>,
     },
     Cancel(u64),
     Credit {
@@ -71,11 +71,11 @@ pub(super) enum Received {
     },
     Ping(u64),
     Goodbye,
-    Json(Ask),
+    Json(JsonRequest),
 }
 
 /// Why a connection cannot go on.
-pub(super) enum Fatal {
+pub(super) enum ProtocolError {
     /// It speaks the protocol, so it can be told in a frame.
     Error(Error),
     /// It does not: one line of text.
@@ -87,7 +87,7 @@ pub(super) enum Fatal {
 impl Inbox {
     pub(super) fn new() -> Self {
         Self {
-            phase: Phase::Preface,
+            phase: ProtocolPhase::Preface,
             partial: Vec::new(),
             partial_since: None,
             read_at: None,
@@ -103,16 +103,16 @@ impl Inbox {
 
     /// Whether the peer has shown that it speaks the protocol.
     pub(super) fn has_preface(&self) -> bool {
-        self.phase != Phase::Preface
+        self.phase != ProtocolPhase::Preface
     }
 
     pub(super) fn is_open(&self) -> bool {
-        matches!(self.phase, Phase::Open | Phase::Json)
+        matches!(self.phase, ProtocolPhase::Open | ProtocolPhase::Json)
     }
 
     /// Whether the peer speaks JSON.
     pub(super) fn is_json(&self) -> bool {
-        self.phase == Phase::Json
+        self.phase == ProtocolPhase::Json
     }
 
     /// Takes in what was read.
@@ -121,7 +121,7 @@ impl Inbox {
         bytes: &[u8],
         now: Instant,
         config: &RpcConfig,
-    ) -> Result<(), Fatal> {
+    ) -> Result<(), ProtocolError> {
         self.read_at = Some(now);
         if !self.partial.is_empty() {
             self.partial.extend_from_slice(bytes);
@@ -134,7 +134,7 @@ impl Inbox {
     }
 
     /// Goes on with frames that an earlier turn left.
-    pub(super) fn resume(&mut self, now: Instant, config: &RpcConfig) -> Result<(), Fatal> {
+    pub(super) fn resume(&mut self, now: Instant, config: &RpcConfig) -> Result<(), ProtocolError> {
         let mut partial = std::mem::take(&mut self.partial);
         // Deadlines count from when the bytes were read, however long they waited for a turn.
         let used = self.parse(&partial, self.read_at.unwrap_or(now), config)?;
@@ -148,7 +148,7 @@ impl Inbox {
     }
 
     /// What there is to do; room for as much again.
-    pub(super) fn take(&mut self) -> Vec<Received> {
+    pub(super) fn take(&mut self) -> Vec<InboundFrame> {
         self.heavy = 0;
         std::mem::take(&mut self.received)
     }
@@ -167,32 +167,37 @@ impl Inbox {
     }
 
     /// Understands `bytes` as far as there are whole frames and there is room; tells how far.
-    fn parse(&mut self, bytes: &[u8], now: Instant, config: &RpcConfig) -> Result<usize, Fatal> {
+    fn parse(
+        &mut self,
+        bytes: &[u8],
+        now: Instant,
+        config: &RpcConfig,
+    ) -> Result<usize, ProtocolError> {
         self.full = false;
-        if self.phase == Phase::Preface {
-            match Start::of(bytes) {
-                Start::Json => self.phase = Phase::Json,
-                Start::Space if bytes.len() <= HELLO_BYTES_MAX => return Ok(0),
-                Start::Space | Start::Other => {}
+        if self.phase == ProtocolPhase::Preface {
+            match ConnectionStart::of(bytes) {
+                ConnectionStart::Json => self.phase = ProtocolPhase::Json,
+                ConnectionStart::Space if bytes.len() <= HELLO_BYTES_MAX => return Ok(0),
+                ConnectionStart::Space | ConnectionStart::Other => {}
             }
         }
-        if self.phase == Phase::Json {
+        if self.phase == ProtocolPhase::Json {
             return self.parse_json(bytes, now, config);
         }
         let mut rest = bytes;
-        if self.phase == Phase::Preface {
+        if self.phase == ProtocolPhase::Preface {
             let start = rest.get(..PREFACE.len()).unwrap_or(rest);
             if is_undecided(start) {
                 return Ok(0);
             }
             if !PREFACE.starts_with(start) {
-                return Err(Fatal::NotWakeful(not_wakeful(start)));
+                return Err(ProtocolError::NotWakeful(not_wakeful(start)));
             }
             if start.len() < PREFACE.len() {
                 return Ok(0);
             }
             rest = rest.get(PREFACE.len()..).unwrap_or_default();
-            self.phase = Phase::Hello;
+            self.phase = ProtocolPhase::Hello;
         }
         loop {
             if self.has_enough(config) {
@@ -200,10 +205,10 @@ impl Inbox {
                 break;
             }
             let split = match self.phase {
-                Phase::Open if self.stranger => {
+                ProtocolPhase::Open if self.stranger => {
                     split(rest, config.login_frame_bytes_max).map_err(bad_login)
                 }
-                Phase::Open => split(rest, config.frame_bytes_max).map_err(fatal),
+                ProtocolPhase::Open => split(rest, config.frame_bytes_max).map_err(fatal),
                 _ => split(rest, HELLO_BYTES_MAX).map_err(bad_hello),
             };
             match split? {
@@ -235,9 +240,9 @@ impl Inbox {
         header: Header,
         body: &[u8],
         now: Instant,
-    ) -> Result<Option<Received>, Fatal> {
+    ) -> Result<Option<InboundFrame>, ProtocolError> {
         let id = header.id;
-        if self.phase == Phase::Hello {
+        if self.phase == ProtocolPhase::Hello {
             return self.hello(header, body).map(Some);
         }
         let bare = matches!(header.kind, Kind::Cancel | Kind::Ping | Kind::Pong | Kind::Goodbye);
@@ -253,16 +258,16 @@ impl Inbox {
                 let call = call(&header, body);
                 self.heavy +=
                     usize::from(call.as_ref().is_ok_and(|call| call.facts().weight.is_heavy()));
-                Received::Request { id, deadline, call }
+                InboundFrame::Request { id, deadline, call }
             }
-            Kind::Cancel => Received::Cancel(id),
+            Kind::Cancel => InboundFrame::Cancel(id),
             Kind::Credit => {
                 let WireCredit { bytes } = decode(body).map_err(fatal)?;
-                Received::Credit { stream: id, bytes }
+                InboundFrame::Credit { stream: id, bytes }
             }
-            Kind::Ping => Received::Ping(id),
+            Kind::Ping => InboundFrame::Ping(id),
             Kind::Pong => return Ok(None),
-            Kind::Goodbye => Received::Goodbye,
+            Kind::Goodbye => InboundFrame::Goodbye,
             Kind::Hello => return Err(protocol("a second hello")),
             Kind::Welcome | Kind::Reply | Kind::Error | Kind::Push => {
                 return Err(protocol("a frame that only servers send"));
@@ -270,7 +275,7 @@ impl Inbox {
         }))
     }
 
-    fn hello(&mut self, header: Header, body: &[u8]) -> Result<Received, Fatal> {
+    fn hello(&mut self, header: Header, body: &[u8]) -> Result<InboundFrame, ProtocolError> {
         if header.kind != Kind::Hello {
             return Err(protocol("the first frame must be a hello"));
         }
@@ -279,29 +284,29 @@ impl Inbox {
         if server.len() > SERVER_NAME_BYTES_MAX {
             return Err(protocol("the server's name is longer than 256 bytes"));
         }
-        self.phase = Phase::Open;
-        Ok(Received::Hello { client, server: server.to_owned() })
+        self.phase = ProtocolPhase::Open;
+        Ok(InboundFrame::Hello { client, server: server.to_owned() })
     }
 }
 
 /// What a request asks for; an error concerns it alone.
-fn call(header: &Header, body: &[u8]) -> Result<Call, Error> {
+fn call(header: &Header, body: &[u8]) -> Result<RpcCall, Error> {
     let refused = |code, error| Error::new(code, format!("request refused: {error}"));
-    let call = decode::<WireCall<'_>>(body).map(Call::from);
+    let call = decode::<WireCall<'_>>(body).map(RpcCall::from);
     let mut call = call.map_err(|error| refused(ErrorCode::Protocol, error))?;
     let durability = read_durability(header.durability);
     let durability = durability.map_err(|error| refused(ErrorCode::InvalidArgument, error))?;
-    if let Call::Store { options, .. } = &mut call {
+    if let RpcCall::Store { options, .. } = &mut call {
         options.durability = durability;
     }
     Ok(call)
 }
 
-fn is_login(received: &Received) -> bool {
+fn is_login(received: &InboundFrame) -> bool {
     match received {
-        Received::Request { call, .. }
-        | Received::Json(Ask { what: What::Call { call, .. }, .. }) => {
-            matches!(call, Ok(Call::Login(_)))
+        InboundFrame::Request { call, .. }
+        | InboundFrame::Json(JsonRequest { what: JsonCall::Call { call, .. }, .. }) => {
+            matches!(call, Ok(RpcCall::Login(_)))
         }
         _ => false,
     }
@@ -317,23 +322,23 @@ mod tests {
     use crate::rpc::codec::{encode_bare, encode_frame};
 
     /// What was understood, in words.
-    fn tell(received: Received) -> String {
+    fn tell(received: InboundFrame) -> String {
         match received {
-            Received::Hello { client, .. } => format!("hello {client}"),
-            Received::Request { id, deadline, call } => {
+            InboundFrame::Hello { client, .. } => format!("hello {client}"),
+            InboundFrame::Request { id, deadline, call } => {
                 let deadline = if deadline.is_some() { " in time" } else { "" };
                 format!("request {id}{deadline}: {}", call.is_ok())
             }
-            Received::Cancel(id) => format!("cancel {id}"),
-            Received::Credit { stream, bytes } => format!("credit {stream} {bytes}"),
-            Received::Ping(id) => format!("ping {id}"),
-            Received::Goodbye => "goodbye".to_owned(),
-            Received::Json(ask) => format!("{ask:?}"),
+            InboundFrame::Cancel(id) => format!("cancel {id}"),
+            InboundFrame::Credit { stream, bytes } => format!("credit {stream} {bytes}"),
+            InboundFrame::Ping(id) => format!("ping {id}"),
+            InboundFrame::Goodbye => "goodbye".to_owned(),
+            InboundFrame::Json(ask) => format!("{ask:?}"),
         }
     }
 
     fn request(out: &mut Vec<u8>, id: u64, deadline_ms: u32, request: impl Into<Request>) {
-        let call = Call::from(request.into());
+        let call = RpcCall::from(request.into());
         let wire = WireCall::from(&call);
         encode_frame(out, Kind::Request, id, deadline_ms, &wire, usize::MAX).unwrap();
     }
@@ -454,7 +459,7 @@ mod tests {
         let mut deadlines = Vec::new();
         for turn in 1..=2 {
             for received in inbox.take() {
-                if let Received::Request { deadline, .. } = received {
+                if let InboundFrame::Request { deadline, .. } = received {
                     deadlines.push(deadline);
                 }
             }

@@ -1,4 +1,4 @@
-//! What [`Jobs`] of a connection remembers where there are users: what its requests are about, to
+//! What [`ConnectionJobs`] of a connection remembers where there are users: what its requests are about, to
 //! see whether that is permitted still.
 
 use std::collections::HashMap;
@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use crate::environment::RandomState;
 
-use super::jobs::{Jobs, OWN_ID};
+use super::jobs::{ConnectionJobs, OWN_ID};
 use crate::actor::AnswerSink;
-use crate::actor::message::{CancelJobs, Done, JobWork, JobWorks, ReviseAwaits};
-use crate::auth::{Access, Action, Need};
+use crate::actor::message::{CancelJobs, Done, JobTask, JobTasks, ReviseAwaits};
+use crate::auth::{Access, Action, Denied};
 use crate::error::{Error, ErrorCode};
 use crate::handle::Wakeful;
 use crate::model::{
@@ -22,19 +22,19 @@ use crate::queue::QueueError;
 pub(super) struct JobGuard {
     on: bool,
     /// Requests that wait, by id.
-    parked: HashMap<u64, Parked, RandomState>,
+    parked: HashMap<u64, GuardedRequest, RandomState>,
     /// Jobs to give back.
     unwanted: Vec<Reservation>,
 }
 
-struct Parked {
+struct GuardedRequest {
     request: JobRequest,
     denied: bool,
     /// The queue looks whether it is permitted still; given up by it, it was not.
     doubted: bool,
 }
 
-impl Parked {
+impl GuardedRequest {
     /// The job that it waits for, if that is named by its id: only the queue knows of which topic
     /// that is.
     fn awaits(&self) -> Option<JobId> {
@@ -54,7 +54,7 @@ impl JobGuard {
     pub(super) fn ask(&mut self, id: u64, request: &JobRequest) {
         if self.on && request.parks() {
             let request = request.clone();
-            self.parked.insert(id, Parked { request, denied: false, doubted: false });
+            self.parked.insert(id, GuardedRequest { request, denied: false, doubted: false });
         }
     }
 
@@ -70,11 +70,11 @@ impl JobGuard {
     }
 }
 
-impl Jobs {
+impl ConnectionJobs {
     /// Takes back what waits and what was handed out, as far as it is not permitted any more.
     pub(super) fn revise(
         &mut self,
-        service: &Wakeful,
+        wakeful: &Wakeful,
         access: &Arc<Access>,
         sink: Arc<dyn AnswerSink>,
     ) {
@@ -94,34 +94,34 @@ impl Jobs {
         if !awaits.is_empty() {
             let (owner, access) = (self.owner, Arc::clone(access));
             // bound: one for each change of the users
-            service.queue().do_send(ReviseAwaits { owner, awaits, access });
+            wakeful.queue().do_send(ReviseAwaits { owner, awaits, access });
         }
         if !ids.is_empty() {
             // bound: one for each change of the users
-            service.queue().do_send(CancelJobs { owner: self.owner, ids });
+            wakeful.queue().do_send(CancelJobs { owner: self.owner, ids });
         }
         let denied = self.held.take_of(|topic| !access.has(Action::Work, topic));
         self.guard.unwanted.extend(denied);
-        self.give_back(service, sink);
+        self.give_back(wakeful, sink);
     }
 
     /// Gives back jobs that the peer is not to have, at no cost to them.
-    pub(super) fn give_back(&mut self, service: &Wakeful, sink: Arc<dyn AnswerSink>) {
+    pub(super) fn give_back(&mut self, wakeful: &Wakeful, sink: Arc<dyn AnswerSink>) {
         let unwanted = std::mem::take(&mut self.guard.unwanted);
         if unwanted.is_empty() {
             return;
         }
         let release = |reservation| Settlement { reservation, verdict: Verdict::Release };
-        let most = service.config().queue.push_jobs_max;
+        let most = wakeful.config().queue.push_jobs_max;
         let works = unwanted.chunks(most).map(|some| {
             let request = JobRequest::Settle(some.iter().copied().map(release).collect());
-            JobWork { id: OWN_ID, deadline: None, durability: None, request }
+            JobTask { id: OWN_ID, deadline: None, durability: None, request }
         });
         let works = works.collect();
         // bound: one for each change of the users, and for each answer that came too late
         let (owner, user, client) = (self.owner, self.user, self.client);
         let restriction = None;
-        service.queue().do_send(JobWorks { owner, works, sink, restriction, user, client });
+        wakeful.queue().do_send(JobTasks { owner, works, sink, restriction, user, client });
     }
 
     /// Makes of an answer what the peer may see of it. (`None`: everything.)
@@ -142,7 +142,7 @@ impl Jobs {
                     };
                     if denied || jobs.iter().any(|job| !may(&job.topic)) {
                         self.guard.unwanted.extend(jobs.iter().map(|job| job.reservation));
-                        Some(Need::On(Action::Work).into())
+                        Some(Denied::On(Action::Work).into())
                     } else {
                         None
                     }
@@ -150,11 +150,11 @@ impl Jobs {
                 JobReply::Job(info) => restriction
                     .is_some_and(|access| !access.sees_topic(&info.topic))
                     .then(|| QueueError::not_found(&JobRef::Id(info.id)).into()),
-                JobReply::Jobs(_) if denied => Some(Need::PushOrWork.into()),
+                JobReply::Jobs(_) if denied => Some(Denied::PushOrWork.into()),
                 _ => None,
             },
             Err(error) if denied && error.code == ErrorCode::Cancelled => {
-                Some(Need::PushOrWork.into())
+                Some(Denied::PushOrWork.into())
             }
             Err(error) if error.code == ErrorCode::Cancelled => {
                 doubted.map(|job| QueueError::not_found(&JobRef::Id(job)).into())

@@ -1,4 +1,4 @@
-//! [`Jobs`]: what a connection has asked of the queue, and the jobs it holds.
+//! [`ConnectionJobs`]: what a connection has asked of the queue, and the jobs it holds.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -8,14 +8,14 @@ use crate::environment::RandomState;
 
 use super::job_guard::JobGuard;
 use crate::actor::AnswerSink;
-use crate::actor::message::{CancelJobs, Done, JobWork, JobWorks, OwnerGone, OwnerId};
+use crate::actor::message::{CancelJobs, Done, JobTask, JobTasks, OwnerGone, OwnerId};
 use crate::auth::Access;
 use crate::error::Error;
 use crate::fair::ClientId;
 use crate::handle::Wakeful;
 use crate::model::facts::Weight;
 use crate::model::{CallReply, JobRequest, Reply};
-use crate::rpc::held::{Concern, Held};
+use crate::rpc::held::{ConcernedJobs, HeldJobs};
 
 /// The id of requests that the connection itself makes, which no peer may use.
 pub(super) const OWN_ID: u64 = 0;
@@ -25,16 +25,16 @@ pub(super) const OWN_ID: u64 = 0;
 /// Each request goes to the queue once, and its one answer comes by the outbox. Bounded by
 /// `rpc.requests_in_flight_max`; requests that park by `queue.parked_max`, which the queue keeps,
 /// and jobs held by what the queue has.
-pub(super) struct Jobs {
+pub(super) struct ConnectionJobs {
     pub(super) owner: OwnerId,
     /// Requests without an answer.
-    pending: HashMap<u64, Pending, RandomState>,
+    pending: HashMap<u64, PendingJobRequest, RandomState>,
     /// How many of them do not park.
     counted: usize,
     /// How many of those have large answers.
     large: usize,
     /// Jobs that the peer was given and has not settled.
-    pub(super) held: Held,
+    pub(super) held: HeldJobs,
     pub(super) guard: JobGuard,
     /// The fingerprint of the peer's user; 0 where there are no users.
     pub(super) user: u64,
@@ -42,7 +42,7 @@ pub(super) struct Jobs {
     /// The peer has ended in order, or may not come back: it resumes nothing.
     pub(super) parted: bool,
     /// For the queue. One that has a large answer goes to it when the one before is answered.
-    works: VecDeque<JobWork>,
+    works: VecDeque<JobTask>,
     /// How many with large answers the queue has.
     large_asked: usize,
     /// The queue has heard of this connection, and not of its end.
@@ -51,15 +51,15 @@ pub(super) struct Jobs {
     drained: bool,
 }
 
-struct Pending {
+struct PendingJobRequest {
     parks: bool,
     /// The queue has it, and its answer is large.
     keeps_others: bool,
     large: bool,
-    concern: Concern,
+    concern: ConcernedJobs,
 }
 
-impl Jobs {
+impl ConnectionJobs {
     /// `guarded` where there are users, and what they may do can change; `visibility` is how long a job is
     /// held where its worker does not say.
     pub(super) fn new(owner: OwnerId, guarded: bool, visibility: Duration) -> Self {
@@ -68,7 +68,7 @@ impl Jobs {
             pending: HashMap::default(),
             counted: 0,
             large: 0,
-            held: Held::new(visibility),
+            held: HeldJobs::new(visibility),
             guard: JobGuard::new(guarded),
             user: 0,
             client: ClientId::Process,
@@ -81,16 +81,17 @@ impl Jobs {
     }
 
     /// Takes a request for the next message to the queue.
-    pub(super) fn ask(&mut self, work: JobWork) {
+    pub(super) fn ask(&mut self, work: JobTask) {
         let request = &work.request;
         let (parks, large) = (request.parks(), is_large(request));
-        let concern = Concern::of(request);
+        let concern = ConcernedJobs::of(request);
         if !parks {
             self.counted += 1;
             self.large += usize::from(large);
         }
         self.guard.ask(work.id, request);
-        self.pending.insert(work.id, Pending { parks, keeps_others: false, large, concern });
+        self.pending
+            .insert(work.id, PendingJobRequest { parks, keeps_others: false, large, concern });
         self.works.push_back(work);
     }
 
@@ -113,7 +114,7 @@ impl Jobs {
     /// answer before its own.
     pub(super) fn hand_over(
         &mut self,
-        service: &Wakeful,
+        wakeful: &Wakeful,
         sink: Arc<dyn AnswerSink>,
         restriction: Option<Arc<Access>>,
     ) {
@@ -140,17 +141,17 @@ impl Jobs {
         }
         // bound: one for each read, and requests in flight are limited
         let (owner, user, client) = (self.owner, self.user, self.client);
-        service.queue().do_send(JobWorks { owner, works, sink, restriction, user, client });
+        wakeful.queue().do_send(JobTasks { owner, works, sink, restriction, user, client });
     }
 
     /// Gives up those of `ids` that are parked, which get their answers from the queue all the
     /// same.
-    pub(super) fn cancel(&mut self, service: &Wakeful, mut ids: Vec<u64>) {
+    pub(super) fn cancel(&mut self, wakeful: &Wakeful, mut ids: Vec<u64>) {
         ids.retain(|id| self.pending.get(id).is_some_and(|pending| pending.parks));
         ids.iter().for_each(|id| self.guard.cancel(*id));
         if !ids.is_empty() {
             // bound: one for each read
-            service.queue().do_send(CancelJobs { owner: self.owner, ids });
+            wakeful.queue().do_send(CancelJobs { owner: self.owner, ids });
         }
     }
 
@@ -208,11 +209,11 @@ impl Jobs {
     }
 
     /// Tells the queue that the connection is gone, once.
-    pub(super) fn end(&mut self, service: &Wakeful) {
+    pub(super) fn end(&mut self, wakeful: &Wakeful) {
         if std::mem::take(&mut self.known) {
             // bound: once for each connection
             let (owner, may_return) = (self.owner, !self.parted);
-            service.queue().do_send(OwnerGone { owner, may_return });
+            wakeful.queue().do_send(OwnerGone { owner, may_return });
         }
         self.pending = HashMap::default();
         self.works.clear();
@@ -240,8 +241,8 @@ mod tests {
     use crate::error::ErrorCode;
     use crate::model::{JobReply, Reservation, ReserveRequest, ReservedJob, Settlement, Verdict};
 
-    fn ask(jobs: &mut Jobs, id: u64, request: JobRequest) {
-        jobs.ask(JobWork { id, deadline: None, durability: None, request });
+    fn ask(jobs: &mut ConnectionJobs, id: u64, request: JobRequest) {
+        jobs.ask(JobTask { id, deadline: None, durability: None, request });
     }
 
     fn reserve(wait: Duration) -> JobRequest {
@@ -276,7 +277,7 @@ mod tests {
 
     #[test]
     fn r1_only_requests_that_do_not_park_take_the_place_of_others() {
-        let mut jobs = Jobs::new(5, false, Duration::from_secs(30));
+        let mut jobs = ConnectionJobs::new(5, false, Duration::from_secs(30));
         ask(&mut jobs, 1, reserve(Duration::ZERO));
         ask(&mut jobs, 2, reserve(Duration::from_secs(1)));
         ask(&mut jobs, 3, JobRequest::Schedules);
@@ -294,7 +295,7 @@ mod tests {
 
     #[test]
     fn r5_a_worker_is_done_when_its_jobs_are_settled() {
-        let mut jobs = Jobs::new(5, false, Duration::from_secs(30));
+        let mut jobs = ConnectionJobs::new(5, false, Duration::from_secs(30));
         ask(&mut jobs, 1, reserve(Duration::ZERO));
         jobs.answered(1, &given(&[FIRST, OTHER]), Instant::now);
         assert!(!jobs.is_done());
@@ -318,7 +319,7 @@ mod tests {
 
     #[test]
     fn r5_a_job_that_others_settled_is_let_go_when_it_is_touched() {
-        let mut jobs = Jobs::new(5, false, Duration::from_secs(30));
+        let mut jobs = ConnectionJobs::new(5, false, Duration::from_secs(30));
         ask(&mut jobs, 1, reserve(Duration::ZERO));
         jobs.answered(1, &given(&[FIRST, OTHER]), Instant::now);
         let reservations = vec![FIRST, OTHER];
@@ -334,7 +335,7 @@ mod tests {
 
     #[test]
     fn r5_a_job_whose_settlement_is_refused_is_held_until_nothing_is_handed_out() {
-        let mut jobs = Jobs::new(5, false, Duration::from_secs(30));
+        let mut jobs = ConnectionJobs::new(5, false, Duration::from_secs(30));
         ask(&mut jobs, 1, reserve(Duration::ZERO));
         jobs.answered(1, &given(&[FIRST]), Instant::now);
         ask(&mut jobs, 2, settle(FIRST));

@@ -1,4 +1,4 @@
-//! [`LinkDoor`]: the door for connections that come over links.
+//! [`LinkIntake`]: the door for connections that come over links.
 
 use std::sync::Arc;
 
@@ -7,14 +7,14 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::connection::Connection;
 use super::outbox::Outgoing;
-use super::{Gauge, Open, REFUSALS_MAX, Server, refuse_one_more};
+use super::{ConnectionGuard, OpenConnections, REFUSALS_MAX, Server, refuse_one_more};
 use crate::error::{Error, ErrorCode};
 use crate::handle::Wakeful;
 use crate::rpc::socket::Socket;
 use crate::session::{Peer, Session};
 
 /// A connection that came over a link.
-pub(crate) struct Arrival {
+pub(crate) struct IncomingConnection {
     pub(crate) socket: Socket,
     pub(crate) peer: Peer,
     /// What the server is called there, if that is not its own name.
@@ -26,41 +26,41 @@ pub(crate) struct Arrival {
 /// Where links hand their connections in. Cheap to clone; the service waits for every clone when it
 /// stops.
 #[derive(Clone)]
-pub(crate) struct LinkDoor {
-    arrivals: mpsc::UnboundedSender<Arrival>,
+pub(crate) struct LinkIntake {
+    arrivals: mpsc::UnboundedSender<IncomingConnection>,
     alive: mpsc::Sender<()>,
 }
 
-/// A [`LinkDoor`] that the service does not wait for.
-pub(crate) struct DoorKey {
-    arrivals: mpsc::UnboundedSender<Arrival>,
+/// A [`LinkIntake`] that the service does not wait for.
+pub(crate) struct WeakLinkIntake {
+    arrivals: mpsc::UnboundedSender<IncomingConnection>,
     alive: mpsc::WeakSender<()>,
 }
 
-impl DoorKey {
+impl WeakLinkIntake {
     /// The door, if it is open.
-    pub(crate) fn door(&self) -> Option<LinkDoor> {
+    pub(crate) fn upgrade(&self) -> Option<LinkIntake> {
         let alive = self.alive.upgrade()?;
-        Some(LinkDoor { arrivals: self.arrivals.clone(), alive })
+        Some(LinkIntake { arrivals: self.arrivals.clone(), alive })
     }
 }
 
-impl LinkDoor {
+impl LinkIntake {
     /// Opens a door for connections over links. Must be called on an arbiter.
     ///
     /// # Errors
     /// `Unavailable` if the service has stopped.
-    pub(crate) async fn open(service: &Wakeful) -> Result<Self, Error> {
-        service.add_door(|| Ok(Server::over_links(service))).await
+    pub(crate) async fn open(wakeful: &Wakeful) -> Result<Self, Error> {
+        wakeful.add_door(|| Ok(Server::over_links(wakeful))).await
     }
 
     /// What opens it again, for whoever is not to be waited for.
-    pub(crate) fn key(&self) -> DoorKey {
-        DoorKey { arrivals: self.arrivals.clone(), alive: self.alive.downgrade() }
+    pub(crate) fn downgrade(&self) -> WeakLinkIntake {
+        WeakLinkIntake { arrivals: self.arrivals.clone(), alive: self.alive.downgrade() }
     }
 
     /// Hands a connection in; it is dropped if the door is closed.
-    pub(crate) fn enter(&self, arrival: Arrival) {
+    pub(crate) fn enter(&self, arrival: IncomingConnection) {
         // bound: `link.streams_max` for each link
         let _ = self.arrivals.send(arrival);
     }
@@ -91,47 +91,47 @@ pub(super) fn check_name(called: Option<&str>, meant: &str) -> Result<(), Error>
 
 impl Server {
     /// A door for links, on this arbiter. It closes by itself with the last who can hand something in.
-    fn over_links(service: &Wakeful) -> (Self, LinkDoor) {
-        let open: Open = Arc::default();
+    fn over_links(wakeful: &Wakeful) -> (Self, LinkIntake) {
+        let open: OpenConnections = Arc::default();
         let (alive, ended) = mpsc::channel(1);
         let (arrivals, arriving) = mpsc::unbounded_channel();
-        let taking = take_all(arriving, service.clone(), Arc::clone(&open), alive.clone());
+        let taking = take_all(arriving, wakeful.clone(), Arc::clone(&open), alive.clone());
         let accept = actix_rt::spawn(taking);
-        (Self { accept, open, ended }, LinkDoor { arrivals, alive })
+        (Self { accept, open, ended }, LinkIntake { arrivals, alive })
     }
 }
 
 async fn take_all(
-    mut arriving: mpsc::UnboundedReceiver<Arrival>,
-    service: Wakeful,
-    open: Open,
+    mut arriving: mpsc::UnboundedReceiver<IncomingConnection>,
+    wakeful: Wakeful,
+    open: OpenConnections,
     alive: mpsc::Sender<()>,
 ) {
     let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
     while let Some(arrival) = arriving.recv().await {
-        let Arrival { socket, peer, called, left } = arrival;
+        let IncomingConnection { socket, peer, called, left } = arrival;
         // Its address is that of the link, over which there may be as many as `link.streams_max`.
-        let gauge = match Gauge::enter(&service, None, &open, &alive) {
-            Ok(gauge) => gauge,
+        let guard = match ConnectionGuard::enter(&wakeful, None, &open, &alive) {
+            Ok(guard) => guard,
             Err(error) => {
                 refuse_one_more(std::future::ready(Some(socket)), error, &refusals, &alive);
                 continue;
             }
         };
-        let session = Arc::new(Session::new(gauge.id, peer));
-        let outbox = Arc::clone(&gauge.outbox);
-        let connection = Connection::new(socket, session, service.clone(), outbox).called(called);
+        let session = Arc::new(Session::new(guard.id, peer));
+        let outbox = Arc::clone(&guard.outbox);
+        let connection = Connection::new(socket, session, wakeful.clone(), outbox).called(called);
         actix_rt::spawn(async move {
             let mut run = std::pin::pin!(connection.run());
             tokio::select! {
                 biased;
                 () = &mut run => {}
                 () = left => {
-                    gauge.outbox.push(Outgoing::Goodbye);
+                    guard.outbox.push(Outgoing::Goodbye);
                     run.await;
                 }
             }
-            drop(gauge);
+            drop(guard);
         });
     }
 }

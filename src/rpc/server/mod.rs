@@ -1,16 +1,17 @@
 //! The TCP door: accepts connections and runs each as a task.
 
 mod admission;
-mod allowance;
-mod asked;
 mod audit;
+mod authorization;
 mod calls;
 mod client_name;
 mod connection;
+mod control_frames;
+#[cfg(any(test, feature = "internals"))]
+mod decoded;
+mod deferred;
+mod dispatcher;
 mod encoder;
-mod entrance;
-mod exchange;
-mod gate;
 mod inbox;
 mod job_guard;
 mod jobs;
@@ -18,12 +19,11 @@ mod large_values;
 mod links;
 mod outbox;
 mod output;
+mod pending_request;
 mod push_writer;
 mod request_log;
+mod socket_acceptor;
 mod streams;
-#[cfg(any(test, feature = "internals"))]
-mod understood;
-mod withheld;
 
 use std::collections::HashMap;
 use std::io;
@@ -44,21 +44,21 @@ use self::admission::admit;
 pub(crate) use self::admission::check_descriptors;
 #[cfg(feature = "cli")]
 pub(crate) use self::admission::descriptors;
-pub(in crate::rpc) use self::admission::{Hindrance, check_reserve, too_many, too_many_from};
+pub(in crate::rpc) use self::admission::{AcceptBackoff, check_reserve, too_many, too_many_from};
 use self::connection::Connection;
 pub(in crate::rpc) use self::connection::LINGER;
-pub(crate) use self::entrance::Entrance;
-pub(in crate::rpc) use self::inbox::{HELLO_BYTES_MAX, is_undecided, not_wakeful};
-pub(crate) use self::links::{Arrival, DoorKey, LinkDoor};
-use self::outbox::{Outbox, Outgoing};
-pub(in crate::rpc) use self::output::hear_out;
 #[cfg(any(test, feature = "internals"))]
-pub(crate) use self::understood::understood;
+pub(crate) use self::decoded::decoded;
+pub(in crate::rpc) use self::inbox::{HELLO_BYTES_MAX, is_undecided, not_wakeful};
+pub(crate) use self::links::{IncomingConnection, LinkIntake, WeakLinkIntake};
+use self::outbox::{Outbox, Outgoing};
+pub(in crate::rpc) use self::output::drain;
+pub(crate) use self::socket_acceptor::SocketAcceptor;
 use super::codec::encode_frame;
 use super::frame::{Kind, PREFACE};
 use super::proto::WireError;
 use super::socket::Socket;
-use crate::addresses::Place;
+use crate::addresses::AddressSlot;
 use crate::buffered::BufferedBytes;
 use crate::config::RpcConfig;
 use crate::environment;
@@ -71,28 +71,28 @@ use crate::stranger_lines::{LineKind, log_stranger};
 const REFUSALS_MAX: usize = 64;
 
 /// The connections of one door, by number.
-type Open = Arc<Mutex<HashMap<u64, Arc<Outbox>, environment::RandomState>>>;
+type OpenConnections = Arc<Mutex<HashMap<u64, Arc<Outbox>, environment::RandomState>>>;
 
 /// One listening socket, or what comes over the links of one place, and its connections.
 pub(crate) struct Server {
     accept: JoinHandle<()>,
-    open: Open,
+    open: OpenConnections,
     /// Every connection holds a sender; closed when the last has ended.
     ended: mpsc::Receiver<()>,
 }
 
 impl Server {
-    /// Starts to accept the connections of a socket that listens, which come in through `entrance`.
+    /// Starts to accept the connections of a socket that listens, which come in through `acceptor`.
     pub(crate) fn serve(
-        service: &Wakeful,
+        wakeful: &Wakeful,
         listener: TcpListener,
-        entrance: Entrance,
+        acceptor: SocketAcceptor,
     ) -> io::Result<(Self, SocketAddr)> {
         let addr = listener.local_addr()?;
         let open = Arc::default();
         let (alive, ended) = mpsc::channel(1);
-        let tls = entrance.is_tls();
-        let accepting = accept_all(listener, service.clone(), entrance, Arc::clone(&open), alive);
+        let tls = acceptor.is_tls();
+        let accepting = accept_all(listener, wakeful.clone(), acceptor, Arc::clone(&open), alive);
         let accept = actix_rt::spawn(accepting);
         tracing::info!(%addr, tls, "listening");
         Ok((Self { accept, open, ended }, addr))
@@ -104,7 +104,7 @@ impl Door for Server {
         self.accept.is_finished() && self.ended.is_closed()
     }
 
-    fn say_goodbye(&self) {
+    fn send_goodbye(&self) {
         self.accept.abort();
         for outbox in self.open.lock().values() {
             outbox.push(Outgoing::Goodbye);
@@ -144,56 +144,56 @@ impl Server {
 
 async fn accept_all(
     listener: TcpListener,
-    service: Wakeful,
-    entrance: Entrance,
-    open: Open,
+    wakeful: Wakeful,
+    acceptor: SocketAcceptor,
+    open: OpenConnections,
     alive: mpsc::Sender<()>,
 ) {
     let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
-    let mut hindrance = Hindrance::default();
+    let mut backoff = AcceptBackoff::default();
     loop {
         let (socket, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                hindrance.note(&error).await;
+                backoff.note(&error).await;
                 continue;
             }
         };
-        let config = service.rpc();
+        let config = wakeful.rpc();
         if let Err(error) = set_options(&socket, &config) {
-            let lines = service.strangers();
+            let lines = wakeful.strangers();
             log_stranger!(lines, LineKind::Connection, DEBUG, %peer, %error, "connection lost while it was set up");
             continue;
         }
-        let gauge = match Gauge::enter(&service, Some(peer.ip()), &open, &alive) {
-            Ok(gauge) => gauge,
+        let guard = match ConnectionGuard::enter(&wakeful, Some(peer.ip()), &open, &alive) {
+            Ok(guard) => guard,
             Err(error) => {
-                let entrance = entrance.clone();
+                let acceptor = acceptor.clone();
                 let arriving = async move {
-                    let entered = entrance.enter(socket, peer, environment::now() + LINGER).await;
+                    let entered = acceptor.accept(socket, peer, environment::now() + LINGER).await;
                     entered.map(|(socket, _)| socket)
                 };
                 refuse_one_more(arriving, error, &refusals, &alive);
                 continue;
             }
         };
-        let session = Arc::new(Session::new(gauge.id, Peer::Tcp(peer)));
-        let (entrance, service) = (entrance.clone(), service.clone());
+        let session = Arc::new(Session::new(guard.id, Peer::Tcp(peer)));
+        let (acceptor, wakeful) = (acceptor.clone(), wakeful.clone());
         actix_rt::spawn(async move {
             let accepted = environment::now();
             let in_time = accepted + config.handshake_timeout;
-            let outbox = Arc::clone(&gauge.outbox);
+            let outbox = Arc::clone(&guard.outbox);
             let entered = tokio::select! {
-                entered = entrance.enter(socket, peer, in_time) => entered,
+                entered = acceptor.accept(socket, peer, in_time) => entered,
                 // A goodbye: nothing has begun.
-                _ = std::future::poll_fn(|cx| outbox.poll(true, cx)), if entrance.is_tls() => None,
+                _ = std::future::poll_fn(|cx| outbox.poll(true, cx)), if acceptor.is_tls() => None,
             };
             if let Some((socket, identity)) = entered {
                 session.set_identity(identity);
-                let connection = Connection::new(socket, session, service, outbox);
+                let connection = Connection::new(socket, session, wakeful, outbox);
                 connection.since(accepted).run().await;
             }
-            drop(gauge);
+            drop(guard);
         });
     }
 }
@@ -236,37 +236,37 @@ pub(in crate::rpc) async fn refuse(mut socket: Socket, error: Error) -> io::Resu
     // An error is far below any limit of frames.
     let _ = encode_frame(&mut out, Kind::Error, 0, 0, &WireError::from(&error), usize::MAX);
     socket.write_all(&out).await?;
-    hear_out(&mut socket).await
+    drain(&mut socket).await
 }
 
 /// Counts a connection for as long as it lives.
-struct Gauge {
+struct ConnectionGuard {
     id: u64,
     outbox: Arc<Outbox>,
     connections: Arc<AtomicU64>,
-    open: Open,
+    open: OpenConnections,
     _alive: mpsc::Sender<()>,
-    _place: Option<Place>,
+    _place: Option<AddressSlot>,
 }
 
-impl Gauge {
+impl ConnectionGuard {
     /// A place for one more connection, from `peer` if that is an address of its own.
     ///
     /// # Errors
     /// `LimitExceeded`, with the limit that is reached.
     fn enter(
-        service: &Wakeful,
+        wakeful: &Wakeful,
         peer: Option<IpAddr>,
-        open: &Open,
+        open: &OpenConnections,
         alive: &mpsc::Sender<()>,
     ) -> Result<Self, Error> {
-        let place = admit(service, peer)?;
-        let connections = service.connections();
-        let rpc = service.rpc();
+        let place = admit(wakeful, peer)?;
+        let connections = wakeful.connections();
+        let rpc = wakeful.rpc();
         let (own_max, total_max) = (rpc.output_bytes_max, rpc.total_output_bytes_max);
-        let buffered = BufferedBytes::new(service.buffered(), own_max, total_max);
+        let buffered = BufferedBytes::new(wakeful.buffered(), own_max, total_max);
         connections.fetch_add(1, Ordering::Relaxed);
-        let gauge = Self {
+        let guard = Self {
             id: environment::next_owner(),
             outbox: Arc::new(Outbox::new(buffered)),
             connections: Arc::clone(connections),
@@ -274,12 +274,12 @@ impl Gauge {
             _alive: alive.clone(),
             _place: place,
         };
-        open.lock().insert(gauge.id, Arc::clone(&gauge.outbox));
-        Ok(gauge)
+        open.lock().insert(guard.id, Arc::clone(&guard.outbox));
+        Ok(guard)
     }
 }
 
-impl Drop for Gauge {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         self.open.lock().remove(&self.id);
         self.connections.fetch_sub(1, Ordering::Relaxed);

@@ -11,20 +11,20 @@ use crate::actor::{AnswerSink, admit_later, outcome_bytes, refusal};
 use crate::buffered::{Buffered, BufferedBytes, Charge};
 use crate::error::Error;
 use crate::model::{Payload, WaitOutcome};
-use crate::watch::{Batch, Handle};
+use crate::watch::{EventBatch, WatcherHandle};
 
 /// What a connection is to send, not yet encoded, so that it costs no more than references.
 ///
 /// Bounded by those who fill it: one answer for each wait and withheld request of the connection,
 /// one batch for each of its streams.
 pub(crate) struct Outbox {
-    queue: Mutex<Queue>,
+    queue: Mutex<OutboxQueue>,
     /// Counts what is kept for the connection, here and elsewhere.
     pub(super) buffered: Arc<BufferedBytes>,
 }
 
 #[derive(Default)]
-struct Queue {
+struct OutboxQueue {
     items: VecDeque<Outgoing>,
     /// What the items keep.
     kept: usize,
@@ -36,7 +36,7 @@ struct Queue {
 }
 
 /// What there is for a connection.
-pub(super) enum Mail {
+pub(super) enum OutboxEvent {
     Items,
     /// The connection is to see what it may do now, whether its peer takes output or not.
     Revise,
@@ -53,7 +53,7 @@ pub(crate) enum Outgoing {
     Returned(u64, u64, Result<Payload, Error>),
     /// What the stream with this request id is shown. The handle tells it from an earlier stream
     /// with the same id.
-    Show(u64, Handle, Buffered<Batch>),
+    Show(u64, WatcherHandle, Buffered<EventBatch>),
     /// Take no new requests; end when those in flight have.
     Goodbye,
     /// No job is handed out any more, to anybody.
@@ -130,7 +130,7 @@ impl Outbox {
         self.change(|queue| queue.revise = true);
     }
 
-    fn change(&self, change: impl FnOnce(&mut Queue)) {
+    fn change(&self, change: impl FnOnce(&mut OutboxQueue)) {
         let waker = {
             let mut queue = self.queue.lock();
             change(&mut queue);
@@ -150,16 +150,16 @@ impl Outbox {
     }
 
     /// Ready when it is closed or to be revised, or there is something and `room` for it.
-    pub(super) fn poll(&self, room: bool, cx: &mut Context<'_>) -> Poll<Mail> {
+    pub(super) fn poll(&self, room: bool, cx: &mut Context<'_>) -> Poll<OutboxEvent> {
         let mut queue = self.queue.lock();
         if queue.closed {
-            return Poll::Ready(Mail::Closed);
+            return Poll::Ready(OutboxEvent::Closed);
         }
         if std::mem::take(&mut queue.revise) {
-            return Poll::Ready(Mail::Revise);
+            return Poll::Ready(OutboxEvent::Revise);
         }
         if room && !queue.items.is_empty() {
-            return Poll::Ready(Mail::Items);
+            return Poll::Ready(OutboxEvent::Items);
         }
         if !queue.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             queue.waker = Some(cx.waker().clone());

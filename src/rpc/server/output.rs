@@ -1,7 +1,7 @@
-//! [`Output`]: encoded bytes on their way to the socket.
+//! [`OutputBuffer`]: encoded bytes on their way to the socket.
 //!
 //! A list of pieces: encoded bytes, and `Blob`s of 16 KiB and more, which the codec recognizes by
-//! their address ([`Output::frame`]), so that large values are not copied.
+//! their address ([`OutputBuffer::frame`]), so that large values are not copied.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -34,7 +34,7 @@ thread_local! {
 
 /// Encoded bytes on their way to the socket. Large values among them are written from where they are.
 #[derive(Default)]
-pub(super) struct Output {
+pub(super) struct OutputBuffer {
     /// What comes before `bytes`.
     pieces: VecDeque<Piece>,
     piece_bytes: usize,
@@ -57,7 +57,7 @@ impl Piece {
     }
 }
 
-impl Output {
+impl OutputBuffer {
     /// Where to append what is to be said. To be [settled](Self::settle) if nothing was.
     pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
         if self.bytes.capacity() == 0 {
@@ -185,7 +185,7 @@ impl Output {
 
 /// Closes our side and reads to the end of the peer's, so that the close does not take back what
 /// was written, as a socket with unread input does.
-pub(in crate::rpc) async fn hear_out(socket: &mut Socket) -> io::Result<()> {
+pub(in crate::rpc) async fn drain(socket: &mut Socket) -> io::Result<()> {
     socket.shutdown().await?;
     let mut ignored = [0; 1024];
     while socket.read(&mut ignored).await? > 0 {}
@@ -205,7 +205,7 @@ mod tests {
     async fn w9_a_peer_that_is_always_behind_costs_no_more_than_that() {
         const BEHIND: usize = 256 * 1024;
         let (mut peer, mut socket) = pair().await;
-        let mut output = Output::default();
+        let mut output = OutputBuffer::default();
         let (mut sent, mut received) = (0_usize, 0);
         let mut buffer = vec![0; 32 * 1024];
         while received < 64 * BEHIND {
@@ -242,7 +242,7 @@ mod tests {
         let (mut peer, mut socket) = pair().await;
         let value = |size: usize| Blob::from((0..size).map(|n| (n / 3) as u8).collect::<Vec<_>>());
         let values = [10, 1_000_000, 0, 16 * 1024, 3_000_000].map(value);
-        let (mut output, mut expected) = (Output::default(), Vec::new());
+        let (mut output, mut expected) = (OutputBuffer::default(), Vec::new());
         for (id, shares) in (1..).zip([2, 0, 5]) {
             let body: Vec<_> = values.iter().map(|it| serde_bytes::Bytes::new(it)).collect();
             let header = Header::bare(Kind::Push, id);
@@ -271,7 +271,7 @@ mod tests {
     async fn s10_a_value_that_is_not_read_is_not_copied() {
         let (peer, mut socket) = pair().await;
         let value = Blob::from(vec![7; 64 * 1024 * 1024]);
-        let mut output = Output::default();
+        let mut output = OutputBuffer::default();
         let header = Header::bare(Kind::Reply, 1);
         let body = serde_bytes::Bytes::new(&value);
         let values = std::slice::from_ref(&value);
@@ -289,11 +289,11 @@ mod tests {
 
     #[test]
     fn s10_who_has_nothing_to_say_holds_no_buffer() {
-        let mut talked = Output::default();
+        let mut talked = OutputBuffer::default();
         talked.buffer().extend_from_slice(&[0; 4096]);
         talked.written = 4096;
         talked.settle();
-        let mut idle = Output::default();
+        let mut idle = OutputBuffer::default();
         assert!(idle.buffer().capacity() >= 4096, "it is used again");
         idle.settle();
         assert_eq!((talked.bytes.capacity(), idle.bytes.capacity()), (0, 0));

@@ -1,7 +1,7 @@
 //! [`PushWriter`]: turns a batch into push frames, one at a time.
 
 use super::large_values::large_values_of;
-use super::output::Output;
+use super::output::OutputBuffer;
 use crate::buffered::Buffered;
 use crate::config::PUSH_BYTES;
 use crate::error::Error;
@@ -9,14 +9,14 @@ use crate::model::{Blob, Event};
 use crate::rpc::codec::CodecError;
 use crate::rpc::frame::{Header, Kind};
 use crate::rpc::proto::{WireDelivery, WireError, WireEvent, WireKeyValue, WirePush};
-use crate::watch::{Batch, Delivery, News, View};
+use crate::watch::{EventBatch, View, WatchDelivery, WatchUpdate};
 
 /// Events of a frame among which large values are looked for: as many small ones fill it.
 const FRAME_EVENTS: usize = 1024;
 
 /// A batch and how far it is written.
 pub(super) struct PushWriter {
-    batch: Buffered<Batch>,
+    batch: Buffered<EventBatch>,
     delivery: usize,
     /// Events of that delivery already written.
     event: usize,
@@ -25,19 +25,19 @@ pub(super) struct PushWriter {
 }
 
 /// What a frame that was written means to the connection.
-pub(super) struct Written {
+pub(super) struct WrittenFrame {
     pub(super) body_bytes: usize,
     /// The watch it ended.
     pub(super) ended: Option<u64>,
 }
 
 impl PushWriter {
-    pub(super) fn new(batch: Buffered<Batch>) -> Self {
+    pub(super) fn new(batch: Buffered<EventBatch>) -> Self {
         Self { batch, delivery: 0, event: 0, own: false }
     }
 
     /// One that the store does not wait for.
-    pub(super) fn own(batch: Batch) -> Self {
+    pub(super) fn own(batch: EventBatch) -> Self {
         Self { own: true, ..Self::new(Buffered::uncounted(batch)) }
     }
 
@@ -71,25 +71,25 @@ impl PushWriter {
     /// Appends the next frame to `out`.
     pub(super) fn write(
         &mut self,
-        out: &mut Output,
+        out: &mut OutputBuffer,
         stream: u64,
         body_bytes_max: usize,
-    ) -> Result<Written, CodecError> {
+    ) -> Result<WrittenFrame, CodecError> {
         let (header, values) = (Header::bare(Kind::Push, stream), self.large_values());
         self.write_by(|push| out.frame(header, push, body_bytes_max, &values))
     }
 
     /// The values of the next frame, and maybe of others, that are too large to be copied.
     fn large_values(&self) -> Vec<Blob> {
-        match self.batch.deliveries.get(self.delivery).map(|delivery| &delivery.news) {
-            Some(News::Events { first, .. }) => {
+        match self.batch.deliveries.get(self.delivery).map(|delivery| &delivery.update) {
+            Some(WatchUpdate::Events { first, .. }) => {
                 let next = self.batch.events.iter().skip(*first as usize + self.event);
                 let kvs = next.take(FRAME_EVENTS).flat_map(|event| {
                     std::iter::once(&event.kv).chain(&event.previous).map(|kv| &**kv)
                 });
                 large_values_of(kvs)
             }
-            Some(News::Snapshot { kvs, .. }) => large_values_of(kvs.iter().map(|kv| &**kv)),
+            Some(WatchUpdate::Snapshot { kvs, .. }) => large_values_of(kvs.iter().map(|kv| &**kv)),
             _ => Vec::new(),
         }
     }
@@ -98,20 +98,21 @@ impl PushWriter {
     pub(super) fn write_by(
         &mut self,
         mut write: impl FnMut(&WirePush<'_>) -> Result<usize, CodecError>,
-    ) -> Result<Written, CodecError> {
-        let Some(Delivery { watch_id, view, news }) = self.batch.deliveries.get(self.delivery)
+    ) -> Result<WrittenFrame, CodecError> {
+        let Some(WatchDelivery { watch_id, view, update }) =
+            self.batch.deliveries.get(self.delivery)
         else {
-            return Ok(Written { body_bytes: 0, ended: None });
+            return Ok(WrittenFrame { body_bytes: 0, ended: None });
         };
         let (watch_id, mut ended) = (*watch_id, None);
-        let body_bytes = match news {
-            News::Events { .. } => {
+        let body_bytes = match update {
+            WatchUpdate::Events { .. } => {
                 let (push, delivery, event) = self.next_events();
                 let body_bytes = write(&push)?;
                 (self.delivery, self.event) = (delivery, event);
-                return Ok(Written { body_bytes, ended });
+                return Ok(WrittenFrame { body_bytes, ended });
             }
-            News::Snapshot { revision, kvs } => {
+            WatchUpdate::Snapshot { revision, kvs } => {
                 let kvs = kvs.iter().map(|kv| {
                     let kv = WireKeyValue::from(&**kv);
                     if view.keys_only { WireKeyValue { value: &[], ..kv } } else { kv }
@@ -119,20 +120,20 @@ impl PushWriter {
                 let (revision, kvs) = (*revision, kvs.collect());
                 write(&WirePush::Snapshot { watch_id, revision, kvs })?
             }
-            News::SnapshotEnd { revision } => {
+            WatchUpdate::SnapshotEnd { revision } => {
                 write(&WirePush::SnapshotEnd { watch_id, revision: *revision })?
             }
-            News::Progress { revision } => {
+            WatchUpdate::Progress { revision } => {
                 write(&WirePush::Progress { watch_id, revision: *revision })?
             }
-            News::Ended(error) => {
+            WatchUpdate::Ended(error) => {
                 ended = Some(watch_id);
                 let error = Error::from(error.clone());
                 write(&WirePush::Ended { watch_id, error: WireError::from(&error) })?
             }
         };
         self.delivery += 1;
-        Ok(Written { body_bytes, ended })
+        Ok(WrittenFrame { body_bytes, ended })
     }
 
     /// A frame of events: of as many deliveries as fit, from where the last frame ended; and
@@ -144,7 +145,9 @@ impl PushWriter {
         // The last delivery written whole, and where its events are in this frame.
         let mut shared: Option<((u32, u32, View), u32)> = None;
         while let Some(delivery) = self.batch.deliveries.get(at) {
-            let News::Events { first, count, revision, skipped } = delivery.news else { break };
+            let WatchUpdate::Events { first, count, revision, skipped } = delivery.update else {
+                break;
+            };
             let source = (first, count, delivery.view);
             if let Some((_, place)) = shared.filter(|(before, _)| offset == 0 && *before == source)
             {
@@ -188,7 +191,7 @@ impl PushWriter {
 }
 
 /// A part of a delivery.
-struct Part {
+struct DeliveryPart {
     revision: u64,
     /// Its last revision goes on in the next part.
     fragment: bool,
@@ -219,10 +222,12 @@ fn take_events<'a>(
 }
 
 /// What the first `taken` of `rest`, whose whole reaches up to `revision`, are.
-fn part_of(rest: &[Event], taken: usize, revision: u64) -> Part {
+fn part_of(rest: &[Event], taken: usize, revision: u64) -> DeliveryPart {
     let last = taken.checked_sub(1).and_then(|last| rest.get(last)).map(Event::revision);
     match (last, rest.get(taken).map(Event::revision)) {
-        (Some(last), Some(next)) => Part { revision: last, fragment: last == next, last: false },
-        _ => Part { revision, fragment: false, last: true },
+        (Some(last), Some(next)) => {
+            DeliveryPart { revision: last, fragment: last == next, last: false }
+        }
+        _ => DeliveryPart { revision, fragment: false, last: true },
     }
 }

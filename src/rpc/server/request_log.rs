@@ -11,7 +11,7 @@ use crate::actor::message::Done;
 use crate::environment;
 use crate::error::{Error, ErrorCode};
 use crate::model::{JobRequest, Request};
-use crate::rpc::proto::Call;
+use crate::rpc::proto::RpcCall;
 
 /// What a filter calls these events by: they are one for each request, unlike any others.
 pub(super) const TARGET: &str = "wakeful::request";
@@ -20,19 +20,19 @@ pub(super) const TARGET: &str = "wakeful::request";
 /// at one number for each request.
 #[derive(Default)]
 pub(super) struct RequestLog {
-    begun: HashMap<u64, Begun, RandomState>,
+    begun: HashMap<u64, StartedRequest, RandomState>,
 }
 
-struct Begun {
+struct StartedRequest {
     method: Cow<'static, str>,
     at: Instant,
 }
 
 impl RequestLog {
-    pub(super) fn asked(&mut self, id: u64, call: &Result<Call, Error>) {
+    pub(super) fn asked(&mut self, id: u64, call: &Result<RpcCall, Error>) {
         if tracing::enabled!(target: TARGET, Level::DEBUG) {
             let method = call.as_ref().map_or(Cow::Borrowed("unreadable"), method);
-            self.begun.insert(id, Begun { method, at: environment::now() });
+            self.begun.insert(id, StartedRequest { method, at: environment::now() });
         }
     }
 
@@ -52,7 +52,7 @@ impl RequestLog {
         if self.begun.is_empty() || matches!(answer, Ok(Done::Parked(..))) {
             return;
         }
-        let Some(Begun { method, at }) = self.begun.remove(&id) else { return };
+        let Some(StartedRequest { method, at }) = self.begun.remove(&id) else { return };
         let micros = u64::try_from(environment::since(at).as_micros()).unwrap_or(u64::MAX);
         let outcome = answer.as_ref().err().map(|error| error.code.to_string());
         let outcome = outcome.as_deref().unwrap_or("Ok");
@@ -61,14 +61,14 @@ impl RequestLog {
 }
 
 /// Returns the name of a request, without the key, job or value that it is about.
-fn method(call: &Call) -> Cow<'static, str> {
+fn method(call: &RpcCall) -> Cow<'static, str> {
     match call {
         // Whatever a client calls a method is escaped.
-        Call::Store { request: Request::Invoke(invocation), .. } => {
+        RpcCall::Store { request: Request::Invoke(invocation), .. } => {
             invocation.method.escape_debug().to_string().into()
         }
         // As the one of a key is called `Get`.
-        Call::Store { request: Request::Job(JobRequest::Get(_)), .. } => "JobGet".into(),
+        RpcCall::Store { request: Request::Job(JobRequest::Get(_)), .. } => "JobGet".into(),
         call => call.facts().name.into(),
     }
 }

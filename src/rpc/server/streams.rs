@@ -4,26 +4,26 @@ use std::collections::{HashMap, VecDeque};
 
 use crate::environment::RandomState;
 
-use super::asked::{Awaits, Interest};
-use super::push_writer::{PushWriter, Written};
-use crate::actor::message::Ready;
+use super::pending_request::{PendingWatch, WatchScope};
+use super::push_writer::{PushWriter, WrittenFrame};
+use crate::actor::message::StreamReady;
 use crate::auth::Access;
 use crate::buffered::Buffered;
 use crate::rpc::codec::CodecError;
 use crate::store::StoreError;
-use crate::watch::{Batch, Handle};
+use crate::watch::{EventBatch, WatcherHandle};
 
 /// The streams of watches of one connection, by request id, and what they have to show.
 #[derive(Default)]
 pub(super) struct Streams {
-    open: HashMap<u64, Stream, RandomState>,
+    open: HashMap<u64, ConnectionStream, RandomState>,
     /// Those that have a batch to write and credit to do so.
     sendable: VecDeque<u64>,
 }
 
 /// A stream of watches, as the connection sees it.
-struct Stream {
-    handle: Handle,
+struct ConnectionStream {
+    handle: WatcherHandle,
     /// Bytes of pushes that the client will still take.
     credit: i64,
     /// The store knows that the client takes more, or has filled a batch that is not used up.
@@ -31,7 +31,7 @@ struct Stream {
     /// Watches that have not ended.
     watches: usize,
     /// What they are about, where there are users.
-    interests: HashMap<u64, Interest, RandomState>,
+    interests: HashMap<u64, WatchScope, RandomState>,
     /// Watches of it have been ended here, of which the store may have more to show.
     cut: bool,
     /// One, and when the service stops a last one behind it.
@@ -40,13 +40,13 @@ struct Stream {
     listed: bool,
 }
 
-impl Stream {
+impl ConnectionStream {
     /// What the store is told if the client takes more, and it does not know.
-    fn ask(&mut self) -> Option<Ready> {
+    fn ask(&mut self) -> Option<StreamReady> {
         let credit = usize::try_from(self.credit).unwrap_or(0);
         let asks = credit > 0 && !self.asked;
         self.asked |= asks;
-        asks.then_some(Ready(self.handle, credit))
+        asks.then_some(StreamReady(self.handle, credit))
     }
 
     fn end(&mut self, watch_id: u64) {
@@ -56,9 +56,9 @@ impl Stream {
 }
 
 impl Streams {
-    pub(super) fn open(&mut self, id: u64, handle: Handle, window_bytes: u32) {
+    pub(super) fn open(&mut self, id: u64, handle: WatcherHandle, window_bytes: u32) {
         let credit = i64::from(window_bytes);
-        let stream = Stream {
+        let stream = ConnectionStream {
             handle,
             credit,
             asked: credit > 0,
@@ -71,7 +71,7 @@ impl Streams {
         self.open.insert(id, stream);
     }
 
-    pub(super) fn handle(&self, id: u64) -> Option<Handle> {
+    pub(super) fn handle(&self, id: u64) -> Option<WatcherHandle> {
         self.open.get(&id).map(|stream| stream.handle)
     }
 
@@ -80,17 +80,17 @@ impl Streams {
     }
 
     /// Forgets a stream, which the store is to close.
-    pub(super) fn close(&mut self, id: u64) -> Option<Handle> {
+    pub(super) fn close(&mut self, id: u64) -> Option<WatcherHandle> {
         self.open.remove(&id).map(|stream| stream.handle)
     }
 
     /// Forgets all.
-    pub(super) fn close_all(&mut self) -> impl Iterator<Item = Handle> + use<> {
+    pub(super) fn close_all(&mut self) -> impl Iterator<Item = WatcherHandle> + use<> {
         std::mem::take(&mut self.open).into_values().map(|stream| stream.handle)
     }
 
     /// A watch has begun; what it is about is known where there are users.
-    pub(super) fn begin_watch(&mut self, id: u64, awaits: Option<Box<Awaits>>) {
+    pub(super) fn begin_watch(&mut self, id: u64, awaits: Option<Box<PendingWatch>>) {
         if let Some(stream) = self.open.get_mut(&id) {
             stream.watches += 1;
             stream.interests.extend(awaits.map(|awaits| (awaits.watch_id, awaits.interest)));
@@ -105,7 +105,7 @@ impl Streams {
 
     /// Ends the watches that are not permitted any more: of them nothing more is shown but that. The
     /// store is to cancel them.
-    pub(super) fn end_denied(&mut self, access: &Access) -> Vec<(Handle, u64)> {
+    pub(super) fn end_denied(&mut self, access: &Access) -> Vec<(WatcherHandle, u64)> {
         let (mut ended, mut touched) = (Vec::new(), Vec::new());
         for (id, stream) in &mut self.open {
             let denied = stream.interests.extract_if(|_, interest| interest.is_denied(access));
@@ -118,7 +118,9 @@ impl Streams {
             for batch in &mut stream.batches {
                 batch.keep(|watch_id| stream.interests.contains_key(&watch_id));
             }
-            stream.batches.push_back(PushWriter::own(Batch::of_ends(&denied, &StoreError::Denied)));
+            stream
+                .batches
+                .push_back(PushWriter::own(EventBatch::of_ends(&denied, &StoreError::Denied)));
             ended.extend(denied.into_iter().map(|watch_id| (stream.handle, watch_id)));
             touched.push(*id);
         }
@@ -134,7 +136,7 @@ impl Streams {
     }
 
     /// The peer has consumed pushes of a stream. Returns what the store is to be told.
-    pub(super) fn add_credit(&mut self, id: u64, bytes: u32) -> Option<Ready> {
+    pub(super) fn add_credit(&mut self, id: u64, bytes: u32) -> Option<StreamReady> {
         if let Some(stream) = self.open.get_mut(&id) {
             stream.credit = stream.credit.saturating_add(i64::from(bytes));
         }
@@ -143,7 +145,7 @@ impl Streams {
     }
 
     /// The peer asks for one push of a stream, however long. Returns what the store is to be told.
-    pub(super) fn allow_one(&mut self, id: u64) -> Option<Ready> {
+    pub(super) fn allow_one(&mut self, id: u64) -> Option<StreamReady> {
         if let Some(stream) = self.open.get_mut(&id) {
             stream.credit = 1;
         }
@@ -152,7 +154,7 @@ impl Streams {
     }
 
     /// Takes what a stream is to show. The handle tells it from an earlier one with the same id.
-    pub(super) fn show(&mut self, id: u64, handle: Handle, batch: Buffered<Batch>) {
+    pub(super) fn show(&mut self, id: u64, handle: WatcherHandle, batch: Buffered<EventBatch>) {
         if let Some(stream) = self.open.get_mut(&id)
             && stream.handle == handle
         {
@@ -174,8 +176,8 @@ impl Streams {
     /// that used up its batch and the client takes more.
     pub(super) fn write(
         &mut self,
-        write: impl FnOnce(u64, &mut PushWriter) -> Result<Written, CodecError>,
-    ) -> Result<Option<Ready>, CodecError> {
+        write: impl FnOnce(u64, &mut PushWriter) -> Result<WrittenFrame, CodecError>,
+    ) -> Result<Option<StreamReady>, CodecError> {
         let Some(id) = self.sendable.pop_front() else { return Ok(None) };
         let Some(stream) = self.open.get_mut(&id) else { return Ok(None) };
         stream.listed = false;

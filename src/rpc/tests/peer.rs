@@ -8,10 +8,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::auth::Credentials;
-use crate::patience::PATIENCE;
 use crate::rpc::codec;
 use crate::rpc::frame::{self, Header, Kind, PREFACE};
-use crate::rpc::proto::{Call, WireCall, WireHello};
+use crate::rpc::proto::{RpcCall, WireCall, WireHello};
+use crate::test_timeout::TEST_TIMEOUT;
 
 const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -36,7 +36,7 @@ impl Peer {
         peer.received.advance(PREFACE.len());
         assert_eq!(peer.frame().await.0.kind, Kind::Welcome);
         if let Some(token) = token {
-            let answers = peer.ask(&[Call::Login(Credentials::token(token))]).await;
+            let answers = peer.ask(&[RpcCall::Login(Credentials::token(token))]).await;
             assert!(answers[0].starts_with("0 Reply"), "{answers:?}");
         }
         peer
@@ -44,12 +44,12 @@ impl Peer {
 
     /// Sends requests with one write; returns the frames up to the last answer, in order, each with the
     /// index of its request.
-    pub(super) async fn ask(&mut self, calls: &[Call]) -> Vec<String> {
+    pub(super) async fn ask(&mut self, calls: &[RpcCall]) -> Vec<String> {
         self.ask_within(0, calls).await
     }
 
     /// Sends requests, without waiting for their answers; returns the id of the first.
-    pub(super) async fn send(&mut self, deadline_ms: u32, calls: &[Call]) -> u64 {
+    pub(super) async fn send(&mut self, deadline_ms: u32, calls: &[RpcCall]) -> u64 {
         let first = self.next_id;
         let mut out = Vec::new();
         for call in calls {
@@ -61,7 +61,7 @@ impl Peer {
     }
 
     /// Does the same as [`ask`](Self::ask), with a deadline unless it is 0.
-    pub(super) async fn ask_within(&mut self, deadline_ms: u32, calls: &[Call]) -> Vec<String> {
+    pub(super) async fn ask_within(&mut self, deadline_ms: u32, calls: &[RpcCall]) -> Vec<String> {
         let first = self.send(deadline_ms, calls).await;
         let (mut frames, mut answered) = (Vec::new(), 0);
         while answered < calls.len() {
@@ -76,7 +76,7 @@ impl Peer {
 
     async fn more(&mut self) {
         let read = self.socket.read_buf(&mut self.received);
-        let read = tokio::time::timeout(PATIENCE, read).await.expect("an answer").unwrap();
+        let read = tokio::time::timeout(TEST_TIMEOUT, read).await.expect("an answer").unwrap();
         assert!(read > 0, "the connection ended");
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::world::{LEASE, STATES, config};
 use crate::auth::{Action, Credentials};
 use crate::model::*;
-use crate::rpc::proto::Call;
+use crate::rpc::proto::RpcCall;
 
 use JobRequest as J;
 use Request::Job;
@@ -33,7 +33,7 @@ pub(super) const NAMES_NOTHING: &[&str] = &[
 
 /// A request about a thing that may exist or not.
 pub(super) struct Probe {
-    pub(super) call: Call,
+    pub(super) call: RpcCall,
     told: Told,
 }
 
@@ -69,23 +69,23 @@ impl Probe {
 
     /// Returns whether the answer may take long if the thing exists.
     pub(super) fn parks(&self) -> bool {
-        matches!(&self.call, Call::Store { request: Job(job), .. } if job.parks())
+        matches!(&self.call, RpcCall::Store { request: Job(job), .. } if job.parks())
     }
 }
 
 /// Returns the request sent beside each probe: its answer comes before or after that of the probe.
-pub(super) fn beside() -> Call {
+pub(super) fn beside() -> RpcCall {
     job(J::List { topic: "mine".into(), state: JobState::Delayed, after: 0, limit: 0 })
 }
 
-fn job(request: JobRequest) -> Call {
-    Call::from(Job(request))
+fn job(request: JobRequest) -> RpcCall {
+    RpcCall::from(Job(request))
 }
 
 /// Returns all probes, about the jobs and leases with these ids.
 pub(super) fn probes(jobs: [JobId; 6], leases: [LeaseId; 2]) -> Vec<Probe> {
     let mut probes = Vec::new();
-    let mut add = |told: Told, call: Call| probes.push(Probe { call, told });
+    let mut add = |told: Told, call: RpcCall| probes.push(Probe { call, told });
     keys(&mut add);
     leases.iter().for_each(|lease| of_lease(&mut add, *lease));
     lease_ids(&mut add);
@@ -99,7 +99,7 @@ pub(super) fn probes(jobs: [JobId; 6], leases: [LeaseId; 2]) -> Vec<Probe> {
     probes
 }
 
-fn keys(add: &mut impl FnMut(Told, Call)) {
+fn keys(add: &mut impl FnMut(Told, RpcCall)) {
     let set = || SetRequest::new("taken/k", "w");
     let mut store = |told, request: KvRequest| add(told, request.into());
     store(WRITE, KvRequest::Set(set()));
@@ -134,7 +134,7 @@ fn keys(add: &mut impl FnMut(Told, Call)) {
     store(Told::Admins, KvRequest::Range(RangeRequest::new(KeyRange::prefix("mine/"))));
 }
 
-fn of_lease(add: &mut impl FnMut(Told, Call), id: LeaseId) {
+fn of_lease(add: &mut impl FnMut(Told, RpcCall), id: LeaseId) {
     let set = || SetRequest { lease: id, ..SetRequest::new("mine/k", "w") };
     let mut store = |told, request: KvRequest| add(told, request.into());
     // Other errors of a request are reported in both cases.
@@ -159,33 +159,33 @@ fn of_lease(add: &mut impl FnMut(Told, Call), id: LeaseId) {
         store(READ, KvRequest::LeaseKeys { id, after: Blob::default(), limit });
     }
     let options = CallOptions { idempotency: Some(7), ..CallOptions::default() };
-    add(WRITE, Call::Store { options, request: KvRequest::Set(set()).into() });
+    add(WRITE, RpcCall::Store { options, request: KvRequest::Set(set()).into() });
     let keep_alive = KvRequest::LeaseKeepAlive(id);
-    add(WRITE, Call::Store { options, request: keep_alive.into() });
+    add(WRITE, RpcCall::Store { options, request: keep_alive.into() });
 }
 
-fn lease_ids(add: &mut impl FnMut(Told, Call)) {
+fn lease_ids(add: &mut impl FnMut(Told, RpcCall)) {
     let grant = |id, ttl| KvRequest::LeaseGrant(LeaseGrantRequest { id, ttl });
     add(Told::Admins, grant(LEASE, Duration::ZERO).into());
     add(Told::Anybody(Action::Write), grant(LEASE, Duration::from_secs(60)).into());
 }
 
-fn watches(add: &mut impl FnMut(Told, Call)) {
+fn watches(add: &mut impl FnMut(Told, RpcCall)) {
     let timeout = Some(Duration::ZERO);
     for condition in [WaitCondition::Exists, WaitCondition::Absent, WaitCondition::Changed] {
         let range = KeyRange::key("taken/k");
         let after = None;
-        add(WATCH, Call::Wait(WaitRequest { range, condition, after, timeout }));
+        add(WATCH, RpcCall::Wait(WaitRequest { range, condition, after, timeout }));
     }
-    add(Told::Admins, Call::StreamOpen { window_bytes: 1_000 });
+    add(Told::Admins, RpcCall::StreamOpen { window_bytes: 1_000 });
     for from in [WatchFrom::Now, WatchFrom::Snapshot, WatchFrom::Revision(2)] {
         let watch = WatchRequest { from, ..WatchRequest::new(KeyRange::prefix("taken/")) };
-        add(WATCH, Call::WatchAdd { stream: u64::MAX, watch_id: 1, watch });
+        add(WATCH, RpcCall::WatchAdd { stream: u64::MAX, watch_id: 1, watch });
     }
-    add(Told::Admins, Call::WatchCancel { stream: u64::MAX, watch_id: 1 });
+    add(Told::Admins, RpcCall::WatchCancel { stream: u64::MAX, watch_id: 1 });
 }
 
-fn services(add: &mut impl FnMut(Told, Call)) {
+fn services(add: &mut impl FnMut(Told, RpcCall)) {
     for method in ["taken.Do", "taken.Other"] {
         let argument = Payload::Bincode(Blob::default());
         let invocation = Invocation { method: method.to_owned(), argument };
@@ -195,10 +195,10 @@ fn services(add: &mut impl FnMut(Told, Call)) {
     add(Told::Admins, NodeRequest::Limits.into());
     // A login reveals nothing about other users.
     let wrong = Credentials::password("taken", "another password");
-    add(Told::Admins, Call::Login(wrong));
+    add(Told::Admins, RpcCall::Login(wrong));
 }
 
-fn of_job(add: &mut impl FnMut(Told, Call), id: JobId, index: &str) {
+fn of_job(add: &mut impl FnMut(Told, RpcCall), id: JobId, index: &str) {
     let named = JobRef::Index { topic: "taken".into(), index: index.into() };
     let long = Duration::from_secs(60);
     for job_ref in [JobRef::Id(id), named] {
@@ -240,7 +240,7 @@ fn of_job(add: &mut impl FnMut(Told, Call), id: JobId, index: &str) {
     add(WORK, job(J::Resume(vec![reservation])));
 }
 
-fn topics(add: &mut impl FnMut(Told, Call)) {
+fn topics(add: &mut impl FnMut(Told, RpcCall)) {
     let topic = || Blob::from("taken");
     let push = |topic: &str| {
         let options = PushOptions { index: Some("waits".into()), ..PushOptions::default() };
@@ -285,7 +285,7 @@ fn topics(add: &mut impl FnMut(Told, Call)) {
     }
 }
 
-fn admins(add: &mut impl FnMut(Told, Call)) {
+fn admins(add: &mut impl FnMut(Told, RpcCall)) {
     let topic = || Blob::from("taken");
     let schedule = Schedule {
         name: topic(),

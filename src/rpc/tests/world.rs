@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::peer::Peer;
-use crate::auth::{Action, Auth, AuthFile, Book, NewToken, Pattern, hash_password};
+use crate::auth::{Action, Auth, AuthFile, NewToken, Pattern, UserStore, hash_password};
 use crate::config::{AuthConfig, Config};
 use crate::error::Error;
 use crate::handle::Wakeful;
@@ -51,7 +51,7 @@ pub(super) struct Roles {
 
 /// A server. The probed things have names that contain `taken`.
 pub(super) struct World {
-    service: Wakeful,
+    wakeful: Wakeful,
     addr: SocketAddr,
     /// The jobs of the probed topic, or the ids that they would have.
     pub(super) jobs: [JobId; 6],
@@ -65,19 +65,19 @@ impl Role {
         Self { name: name.to_owned(), grants, admin: false, token: Some(NewToken::draw()) }
     }
 
-    fn enter_in(&self, book: &mut Book) {
+    fn enter_in(&self, store: &mut UserStore) {
         let Some(token) = &self.token else { return };
-        book.add_role(&self.name).unwrap();
-        book.set_admin(&self.name, self.admin).unwrap();
+        store.add_role(&self.name).unwrap();
+        store.set_admin(&self.name, self.admin).unwrap();
         for (action, asked_about) in &self.grants {
             let name = if *asked_about { "taken" } else { "mine" };
             for pattern in [name.to_owned(), format!("{name}/*")] {
-                book.grant(&self.name, *action, Pattern::parse(&pattern).unwrap()).unwrap();
+                store.grant(&self.name, *action, Pattern::parse(&pattern).unwrap()).unwrap();
             }
         }
-        book.add_user(&self.name, None).unwrap();
-        book.give_role(&self.name, &self.name).unwrap();
-        book.add_token(&self.name, "", token).unwrap();
+        store.add_user(&self.name, None).unwrap();
+        store.give_role(&self.name, &self.name).unwrap();
+        store.add_token(&self.name, "", token).unwrap();
     }
 }
 
@@ -103,25 +103,25 @@ impl World {
     pub(super) async fn start(roles: &Roles, there: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let file = AuthFile::new(dir.path().join("users.toml"));
-        let filled = file.update(&AuthConfig::new(), |book| {
-            roles.all.iter().chain([&roles.root]).for_each(|role| role.enter_in(book));
+        let filled = file.update(&AuthConfig::new(), |store| {
+            roles.all.iter().chain([&roles.root]).for_each(|role| role.enter_in(store));
             let cheap =
                 AuthConfig { hash_memory_bytes: 64 * 1024, hash_passes: 1, ..AuthConfig::new() };
             let hash = hash_password("a long password", &cheap).unwrap();
-            book.add_user(if there { "taken" } else { "other" }, Some(&hash)).unwrap();
+            store.add_user(if there { "taken" } else { "other" }, Some(&hash)).unwrap();
             Ok(())
         });
         filled.unwrap();
         let config = config();
         let auth = Auth::open(file.path(), &config.auth).unwrap();
-        let service = Wakeful::start(config).unwrap();
-        service.require_login(auth).await.unwrap();
+        let wakeful = Wakeful::start(config).unwrap();
+        wakeful.require_login(auth).await.unwrap();
         for name in ["mine", if there { "taken" } else { "other" }] {
             let method = |(): (), _: MethodContext| async { Ok::<(), Error>(()) };
-            service.register(Service::new(name).method("Do", method)).unwrap();
+            wakeful.register(Service::new(name).method("Do", method)).unwrap();
         }
-        let addr = service.listen("127.0.0.1:0").await.unwrap();
-        let mut world = Self { service, addr, jobs: [0; 6], leases: [LEASE, 0], _dir: dir };
+        let addr = wakeful.listen("127.0.0.1:0").await.unwrap();
+        let mut world = Self { wakeful, addr, jobs: [0; 6], leases: [LEASE, 0], _dir: dir };
         world.fill(there).await;
         world
     }
@@ -143,22 +143,22 @@ impl World {
             timezone: "UTC".to_owned(),
             push: PushRequest::new(name, "p"),
         };
-        self.service.set_schedule(schedule).await.unwrap();
-        self.service.set(SetRequest::new("mine/k", "v")).await.unwrap();
+        self.wakeful.set_schedule(schedule).await.unwrap();
+        self.wakeful.set(SetRequest::new("mine/k", "v")).await.unwrap();
         let id = if there { LEASE } else { LEASE + 1 };
         let ttl = Duration::from_secs(3_600);
-        self.service.call(KvRequest::LeaseGrant(LeaseGrantRequest { id, ttl })).await.unwrap();
+        self.wakeful.call(KvRequest::LeaseGrant(LeaseGrantRequest { id, ttl })).await.unwrap();
         let leased = SetRequest { lease: id, ..SetRequest::new(format!("{name}/leased"), "v") };
-        self.service.set(leased).await.unwrap();
+        self.wakeful.set(leased).await.unwrap();
         let private = SetRequest { ttl: Some(ttl), ..SetRequest::new(format!("{name}/ttl"), "v") };
-        let private = self.service.set(private).await.unwrap();
-        self.service.set(SetRequest::new(format!("{name}/k"), "v")).await.unwrap();
+        let private = self.wakeful.set(private).await.unwrap();
+        self.wakeful.set(SetRequest::new(format!("{name}/k"), "v")).await.unwrap();
         // No other lease is likely to have this id, drawn at random from 53 bits.
         self.leases = [LEASE, if there { private.lease } else { 1 << 54 }];
     }
 
     async fn push(&self, topic: &str, options: PushOptions) -> JobId {
-        self.service.push(topic, "p", options).await.unwrap().id
+        self.wakeful.push(topic, "p", options).await.unwrap().id
     }
 
     async fn push_and_clear(&self) -> [JobId; 6] {
@@ -166,7 +166,7 @@ impl World {
         for id in &mut ids {
             *id = self.push("void", PushOptions::default()).await;
         }
-        self.service.clear_topic("void").await.unwrap();
+        self.wakeful.clear_topic("void").await.unwrap();
         ids
     }
 
@@ -182,7 +182,7 @@ impl World {
                 "dead" => Some(Verdict::Fail { error: "why".to_owned() }),
                 "done" => Some(Verdict::Done { output: "o".into() }),
                 "cancelled" => {
-                    self.service.cancel_job(JobRef::Id(*id)).await.unwrap();
+                    self.wakeful.cancel_job(JobRef::Id(*id)).await.unwrap();
                     continue;
                 }
                 _ => continue,
@@ -190,12 +190,12 @@ impl World {
             // Longer than any test takes.
             let visibility = Some(Duration::from_secs(3_600));
             let reserve = ReserveRequest { visibility, ..ReserveRequest::new(topic) };
-            let reserved = self.service.reserve(reserve).await.unwrap();
+            let reserved = self.wakeful.reserve(reserve).await.unwrap();
             let reservation = reserved.first().unwrap().reservation;
             assert_eq!((reservation.id, reservation.epoch), (*id, 1));
             if let Some(verdict) = verdict {
                 let settlement = Settlement { reservation, verdict };
-                assert_eq!(self.service.settle(vec![settlement]).await.unwrap(), [None]);
+                assert_eq!(self.wakeful.settle(vec![settlement]).await.unwrap(), [None]);
             }
         }
         ids
@@ -210,15 +210,15 @@ impl World {
     pub(super) async fn look(&self) -> String {
         let mut seen = String::new();
         for id in self.jobs {
-            seen += &format!("{:?}\n", self.service.get_job(JobRef::Id(id)).await);
+            seen += &format!("{:?}\n", self.wakeful.get_job(JobRef::Id(id)).await);
         }
-        let revision = self.service.status().await.unwrap().revision;
-        let ttl = self.service.lease_time_to_live(LEASE).await.map(|lease| lease.keys);
-        let schedules = self.service.schedules().await;
+        let revision = self.wakeful.status().await.unwrap().revision;
+        let ttl = self.wakeful.lease_time_to_live(LEASE).await.map(|lease| lease.keys);
+        let schedules = self.wakeful.schedules().await;
         seen + &format!("{revision} {ttl:?} {schedules:?}")
     }
 
     pub(super) async fn stop(self) {
-        self.service.stop().await;
+        self.wakeful.stop().await;
     }
 }

@@ -19,10 +19,10 @@ use crate::error::{Error, ErrorCode};
 
 pub(super) struct Certificates {
     config: TlsConfig,
-    state: Mutex<State>,
+    state: Mutex<CertificatesState>,
 }
 
-struct State {
+struct CertificatesState {
     /// The configuration of new connections.
     current: Arc<ServerConfig>,
     /// The digest of the files when last checked, usable or not.
@@ -73,7 +73,7 @@ impl Certificates {
             None => tracing::info!(%cert, "TLS certificate"),
         }
         warn_of_ca(&config.cert, &files);
-        let state = Mutex::new(State { current, seen: files.fingerprint() });
+        let state = Mutex::new(CertificatesState { current, seen: files.fingerprint() });
         Ok(Self { config, state })
     }
 

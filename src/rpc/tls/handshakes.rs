@@ -24,7 +24,7 @@ use crate::stranger_lines::{LineKind, StrangerLines, log_stranger};
 pub(super) struct Handshakes {
     runtime: Handle,
     places: Arc<Semaphore>,
-    of_addresses: Arc<OfAddresses>,
+    of_addresses: Arc<AddressHandshakes>,
     lines: StrangerLines,
     max: usize,
     stop: Option<oneshot::Sender<()>>,
@@ -43,7 +43,7 @@ impl Handshakes {
             let _ = runtime.block_on(stopped);
         })?;
         let places = Arc::new(Semaphore::new(max));
-        let of_addresses = Arc::new(OfAddresses::new(max.div_ceil(2), lines.clone()));
+        let of_addresses = Arc::new(AddressHandshakes::new(max.div_ceil(2), lines.clone()));
         Ok(Self {
             runtime: handle,
             lines,
@@ -78,13 +78,13 @@ impl Handshakes {
             drop((place, of_address));
             done
         });
-        let _guard = Guard(task.abort_handle());
+        let _guard = AbortHandshake(task.abort_handle());
         task.await
     }
 }
 
 /// Places of handshakes, the same number for each address.
-struct OfAddresses {
+struct AddressHandshakes {
     each: usize,
     lines: StrangerLines,
     /// The places of each address that has running or waiting handshakes, and their number.
@@ -104,19 +104,19 @@ async fn place_among(
 }
 
 /// One handshake from an address, waiting or running.
-struct OfAddress {
-    all: Arc<OfAddresses>,
+struct AddressHandshake {
+    all: Arc<AddressHandshakes>,
     from: IpAddr,
     place: Option<OwnedSemaphorePermit>,
 }
 
-impl OfAddresses {
+impl AddressHandshakes {
     fn new(each: usize, lines: StrangerLines) -> Self {
         Self { each, lines, known: Mutex::default() }
     }
 
     /// Waits for a place among those of the network of `peer`.
-    async fn enter(self: &Arc<Self>, peer: IpAddr) -> OfAddress {
+    async fn enter(self: &Arc<Self>, peer: IpAddr) -> AddressHandshake {
         let from = network(peer);
         let places = {
             let mut known = self.known.lock();
@@ -125,13 +125,13 @@ impl OfAddresses {
             *handshakes += 1;
             Arc::clone(places)
         };
-        let mut entered = OfAddress { all: Arc::clone(self), from, place: None };
+        let mut entered = AddressHandshake { all: Arc::clone(self), from, place: None };
         entered.place = place_among(&places, &self.lines).await;
         entered
     }
 }
 
-impl Drop for OfAddress {
+impl Drop for AddressHandshake {
     fn drop(&mut self) {
         drop(self.place.take());
         let mut known = self.all.known.lock();
@@ -145,9 +145,9 @@ impl Drop for OfAddress {
 }
 
 /// Ends a task that is no longer awaited.
-struct Guard(AbortHandle);
+struct AbortHandshake(AbortHandle);
 
-impl Drop for Guard {
+impl Drop for AbortHandshake {
     fn drop(&mut self) {
         self.0.abort();
     }

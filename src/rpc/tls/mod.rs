@@ -4,14 +4,14 @@
 //! # Layout
 //!
 //! `config` and `client` are the settings; `pem` reads the files that they name. On the server:
-//! `certificates` (what it presents and whom it trusts, replaced while it runs), `door` (between
+//! `certificates` (what it presents and whom it trusts, replaced while it runs), `listener` (between
 //! accept and connection), `handshakes` (the thread that computes them), `name` (the name in a
 //! client's certificate). `stream` carries the bytes of both sides; `reason` describes failures in
 //! words.
 //!
 //! # Design
 //!
-//! - **Between accept and connection** (`door`): the port peeks at the first byte, to answer a
+//! - **Between accept and connection** (`listener`): the port peeks at the first byte, to answer a
 //!   peer without TLS in its own protocol, and runs the handshake. What is left of
 //!   `rpc.handshake_timeout` applies to the connection. A peer counts as a connection from the
 //!   accept on.
@@ -36,9 +36,9 @@ mod client;
 #[cfg(feature = "server")]
 mod config;
 #[cfg(feature = "server")]
-mod door;
-#[cfg(feature = "server")]
 mod handshakes;
+#[cfg(feature = "server")]
+mod listener;
 #[cfg(feature = "server")]
 mod name;
 mod pem;
@@ -51,9 +51,9 @@ pub(crate) use client::{connect, lost};
 #[cfg(feature = "server")]
 pub use config::{ClientCertificates, TlsConfig};
 #[cfg(feature = "server")]
-pub use door::TlsDoor;
+pub use listener::TlsListener;
 #[cfg(feature = "server")]
-pub(crate) use door::{Door, DoorLimits, Entered};
+pub(crate) use listener::{AcceptedPeer, HandshakeLimits, TlsHandshaker};
 
 #[cfg(any(test, feature = "internals"))]
 pub(crate) use client::{read as read_client, server_name};

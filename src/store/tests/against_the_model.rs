@@ -73,13 +73,13 @@ pub(super) fn wide() -> StoreConfig {
 
 struct Pair {
     now: Micros,
-    store: State,
+    store: StoreState,
     model: Model,
 }
 
 impl Pair {
     fn new(config: StoreConfig) -> Self {
-        Self { now: 0, store: State::new(config.clone()), model: Model::new(config) }
+        Self { now: 0, store: StoreState::new(config.clone()), model: Model::new(config) }
     }
 
     fn step(&mut self, step: Step) {

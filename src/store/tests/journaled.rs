@@ -11,13 +11,13 @@ use super::against_the_model::{tight, wide};
 use super::model::without_next;
 use super::*;
 use crate::config::record::record_bytes_max;
-use crate::journal::Batch;
+use crate::journal::RecordBatch;
 use crate::model::{Blob, Event};
-use crate::store::{Mark, Snapshot};
+use crate::store::{Mark, StoreSnapshot};
 
 /// Restores a store from records.
-pub(super) fn replayed(config: StoreConfig, records: &[Vec<u8>]) -> State {
-    let mut state = State::new(config);
+pub(super) fn replayed(config: StoreConfig, records: &[Vec<u8>]) -> StoreState {
+    let mut state = StoreState::new(config);
     state.begin_replay();
     for record in records {
         state.replay(record).unwrap();
@@ -36,7 +36,7 @@ struct Lasting {
     keys: BTreeMap<Revision, Vec<KeyValue>>,
     events: Vec<Event>,
     leases: Vec<LastingLease>,
-    remembered: Vec<(Micros, Once, u64, Reply)>,
+    remembered: Vec<(Micros, IdempotentWrite, u64, Reply)>,
     records: usize,
 }
 
@@ -52,7 +52,7 @@ struct LastingLease {
 
 impl Lasting {
     /// Captures a store at `now`; leases as they are with a grace period from `grace` on.
-    fn of(state: &mut State, now: Micros, grace: Micros) -> Self {
+    fn of(state: &mut StoreState, now: Micros, grace: Micros) -> Self {
         state.reclaim(usize::MAX);
         state.remembered.forget(now, &state.config);
         let ids: Vec<LeaseId> = state.leases.ids_after(0).collect();
@@ -71,7 +71,7 @@ impl Lasting {
     }
 }
 
-fn lasting_lease(state: &State, id: LeaseId, grace: Micros) -> LastingLease {
+fn lasting_lease(state: &StoreState, id: LeaseId, grace: Micros) -> LastingLease {
     let lease = state.leases.get(id).unwrap();
     let keys = state.lease_keys(id).cloned().collect();
     let deadline = lease.deadline.max(grace + lease.ttl / 3);
@@ -80,7 +80,7 @@ fn lasting_lease(state: &State, id: LeaseId, grace: Micros) -> LastingLease {
 }
 
 /// Returns every key at a revision; the current state is read by its own index, in both directions.
-fn keys_at(state: &State, revision: Revision) -> Vec<KeyValue> {
+fn keys_at(state: &StoreState, revision: Revision) -> Vec<KeyValue> {
     let bounds = KeyRange::all().bounds();
     let read = |descending| -> Vec<KeyValue> {
         let found = state.keys.all_since(&bounds, revision, descending);
@@ -97,7 +97,7 @@ fn keys_at(state: &State, revision: Revision) -> Vec<KeyValue> {
     backwards
 }
 
-fn events_from(state: &State, oldest: Revision) -> Vec<Event> {
+fn events_from(state: &StoreState, oldest: Revision) -> Vec<Event> {
     let history = state.history();
     (history.first_of(oldest)..history.end())
         .map(|seq| history.get(seq).unwrap().event.clone())
@@ -119,9 +119,9 @@ enum Step {
 
 /// A snapshot in progress.
 struct Telling {
-    snapshot: Snapshot,
+    snapshot: StoreSnapshot,
     slice: usize,
-    batch: Batch,
+    batch: RecordBatch,
     /// The number of records that it covers, and when it began.
     records: usize,
     began: Micros,
@@ -151,26 +151,26 @@ enum Cause {
 struct House {
     config: StoreConfig,
     now: Micros,
-    live: State,
+    live: StoreState,
     records: Vec<Vec<u8>>,
     /// Gets every cause of a record.
-    plain: State,
+    plain: StoreState,
     /// Gets only the causes of durable records.
-    settled: State,
+    settled: StoreState,
     pending: VecDeque<(Micros, Cause, Mark)>,
     telling: Option<Telling>,
 }
 
 impl House {
     fn new(config: StoreConfig) -> Self {
-        let mut live = State::new(config.clone());
+        let mut live = StoreState::new(config.clone());
         live.set_journaled(true);
         Self {
             now: 0,
             live,
             records: Vec::new(),
-            plain: State::new(config.clone()),
-            settled: State::new(config.clone()),
+            plain: StoreState::new(config.clone()),
+            settled: StoreState::new(config.clone()),
             pending: VecDeque::new(),
             telling: None,
             config,
@@ -200,7 +200,8 @@ impl House {
         if self.telling.is_none() {
             let snapshot = self.live.begin_snapshot(self.now);
             let (records, began) = (self.records.len(), self.now);
-            self.telling = Some(Telling { snapshot, slice, batch: Batch::new(), records, began });
+            self.telling =
+                Some(Telling { snapshot, slice, batch: RecordBatch::new(), records, began });
         }
     }
 
@@ -209,7 +210,7 @@ impl House {
     fn tell(&mut self) {
         let Some(telling) = &mut self.telling else { return };
         let Telling { snapshot, slice, batch, records, began } = telling;
-        if self.live.tell_snapshot(snapshot, *slice, batch) {
+        if self.live.write_snapshot(snapshot, *slice, batch) {
             return;
         }
         self.live.end_snapshot();
@@ -336,7 +337,7 @@ impl House {
         for revision in oldest..=live.visible() {
             assert_eq!(keys_at(live, revision), keys_at(settled, revision));
             assert_eq!(live.keys_in(range, revision), settled.keys_in(range, revision));
-            let next = |state: &State, key: &Blob| state.first_event_after(key, revision);
+            let next = |state: &StoreState, key: &Blob| state.first_event_after(key, revision);
             for kv in settled.shown_keys(range) {
                 assert_eq!(next(live, &kv.key), next(settled, &kv.key));
             }
@@ -344,7 +345,7 @@ impl House {
     }
 }
 
-fn repeat(plain: &mut State, now: Micros, cause: &Cause) {
+fn repeat(plain: &mut StoreState, now: Micros, cause: &Cause) {
     match cause {
         Cause::Expired => assert!(plain.expire_one(now).is_some()),
         Cause::Asked(idempotency, request) => {

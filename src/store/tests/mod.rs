@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use proptest::test_runner::{Config as ProptestConfig, RngSeed};
 
-use super::{Micros, Once, State, StoreError};
+use super::{IdempotentWrite, Micros, StoreError, StoreState};
 use crate::config::{Config, StoreConfig};
 use crate::fair::ClientId;
 use crate::model::{
@@ -40,18 +40,18 @@ pub(crate) fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, rng_seed: RngSeed::Fixed(1), ..config }
 }
 
-fn roomy() -> State {
-    State::new(Config::new().store)
+fn roomy() -> StoreState {
+    StoreState::new(Config::new().store)
 }
 
-fn store_with(change: impl FnOnce(&mut StoreConfig)) -> State {
+fn store_with(change: impl FnOnce(&mut StoreConfig)) -> StoreState {
     let mut config = Config::new().store;
     change(&mut config);
-    State::new(config)
+    StoreState::new(config)
 }
 
 /// Short forms of requests for tests; the time is 0 unless stated.
-impl State {
+impl StoreState {
     /// Returns the keys of a range after a readable revision.
     fn keys_in(&self, range: &KeyRange, revision: Revision) -> Vec<Arc<KeyValue>> {
         let mut keys = Vec::new();
@@ -145,8 +145,8 @@ fn share_of_key(key: IdempotencyKey) -> u64 {
     (key % 2) as u64
 }
 
-fn once(key: Option<IdempotencyKey>) -> Option<Once> {
-    key.map(|key| Once { key, client: ClientId::Connection(share_of_key(key)) })
+fn once(key: Option<IdempotencyKey>) -> Option<IdempotentWrite> {
+    key.map(|key| IdempotentWrite { key, client: ClientId::Connection(share_of_key(key)) })
 }
 
 fn txn(success: Vec<TxnOp>) -> KvRequest {

@@ -58,7 +58,7 @@ fn s5_the_past_is_readable_from_oldest_to_current() {
     store.set_to("a", "2");
     store.delete_in(KeyRange::key("a"));
     store.set_to("a", "4");
-    let past = |store: &mut State| -> Vec<_> {
+    let past = |store: &mut StoreState| -> Vec<_> {
         (1..=6).map(|revision| store.get_at("a", revision).map_err(|e| model::reason(&e))).collect()
     };
     let some = |value: &str| Ok(Some(value.to_owned()));

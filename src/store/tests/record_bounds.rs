@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::journaled::replayed;
 use super::*;
 use crate::config::record::record_bytes_max;
-use crate::journal::{self, Batch, FaultyDisk};
+use crate::journal::{self, FaultyDisk, RecordBatch};
 
 const KEY: usize = 100;
 const VALUE: usize = 300;
@@ -43,8 +43,8 @@ fn full(n: usize) -> SetRequest {
 }
 
 /// Returns a store in which most numbers take 9 bytes in a record.
-fn far(config: &Config) -> State {
-    let mut state = State::new(config.store.clone());
+fn far(config: &Config) -> StoreState {
+    let mut state = StoreState::new(config.store.clone());
     state.revision = u64::MAX / 2;
     state.visible = state.revision;
     state.leases.number_from(u64::MAX / 2);
@@ -55,12 +55,12 @@ fn far(config: &Config) -> State {
 const NOW: Micros = u64::MAX / 4;
 
 /// Returns a write in a share with the longest number.
-fn largest(key: u128) -> Once {
-    Once { key, client: ClientId::User(u64::MAX) }
+fn largest(key: u128) -> IdempotentWrite {
+    IdempotentWrite { key, client: ClientId::User(u64::MAX) }
 }
 
 /// Executes a request, settles it, and returns its record.
-fn record(state: &mut State, key: Option<u128>, request: KvRequest) -> Vec<u8> {
+fn record(state: &mut StoreState, key: Option<u128>, request: KvRequest) -> Vec<u8> {
     let mut record = Vec::new();
     state.apply(NOW, key.map(largest), request).unwrap();
     assert!(state.take_record(NOW, &mut record));
@@ -78,7 +78,7 @@ fn write_and_read(config: &Config, records: &[Vec<u8>]) {
     };
     let mut journal = open(&mut |_, _| Ok(())).journal;
     for record in records {
-        let mut batch = Batch::new();
+        let mut batch = RecordBatch::new();
         batch.push_if(|out| {
             out.extend_from_slice(record);
             true
@@ -193,7 +193,7 @@ fn the_end_of_the_fullest_lease_fits_in_a_segment() {
 
 #[test]
 fn a_transaction_does_not_read_what_larger_limits_let_in() {
-    let mut state = State::new(StoreConfig { range_bytes_max: 10, ..Config::new().store });
+    let mut state = StoreState::new(StoreConfig { range_bytes_max: 10, ..Config::new().store });
     state.set_to("a", &"x".repeat(1_000));
     let page = || RangeRequest::new(KeyRange::all());
     (state.config.key_bytes_max, state.config.value_bytes_max) = (100, 100);

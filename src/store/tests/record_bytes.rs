@@ -7,20 +7,20 @@ use expect_test::expect;
 
 use super::*;
 use crate::model::{DeleteReply, GetReply, LeaseReply, RangeReply, SetReply, TxnReply};
-use crate::store::change::Change;
+use crate::store::change::StoreChange;
 
 /// Returns the payload of a record with one change.
-fn payload(change: Change) -> Vec<u8> {
+fn payload(change: StoreChange) -> Vec<u8> {
     record_at(300, change)
 }
 
 /// Returns the record of a change in a new store.
-pub(crate) fn first_record_of(change: Change) -> Vec<u8> {
-    let is_event = matches!(change, Change::Put { .. } | Change::Delete { .. });
+pub(crate) fn first_record_of(change: StoreChange) -> Vec<u8> {
+    let is_event = matches!(change, StoreChange::Put { .. } | StoreChange::Delete { .. });
     record_at(if is_event { 2 } else { 1 }, change)
 }
 
-fn record_at(revision: Revision, change: Change) -> Vec<u8> {
+fn record_at(revision: Revision, change: StoreChange) -> Vec<u8> {
     let mut state = roomy();
     state.revision = revision;
     state.changes.push(change);
@@ -40,9 +40,9 @@ fn kv(key: &str, value: &str) -> Arc<KeyValue> {
     })
 }
 
-fn remembered(reply: Reply) -> Change {
-    let once = Once { key: 1 << 100, client: ClientId::Process };
-    Change::Remembered { once, fingerprint: 0x0102_0304_0506_0708, reply }
+fn remembered(reply: Reply) -> StoreChange {
+    let once = IdempotentWrite { key: 1 << 100, client: ClientId::Process };
+    StoreChange::Remembered { once, fingerprint: 0x0102_0304_0506_0708, reply }
 }
 
 fn replies() -> Vec<(&'static str, Reply)> {
@@ -72,28 +72,31 @@ fn replies() -> Vec<(&'static str, Reply)> {
 }
 
 /// Returns one change of each kind.
-pub(crate) fn changes() -> Vec<(&'static str, Change)> {
+pub(crate) fn changes() -> Vec<(&'static str, StoreChange)> {
     let second = SECOND;
     let mut changes = vec![
-        ("put", Change::Put { key: "key".into(), value: "value".into(), lease: 0 }),
-        ("put", Change::Put { key: "k".into(), value: vec![b'v'; 251].into(), lease: u64::MAX }),
-        ("delete", Change::Delete { key: "key".into() }),
-        ("lease granted", Change::LeaseGranted { id: 9, ttl: second, private: true }),
-        ("lease renewed", Change::LeaseRenewed { id: 9, ttl: 1 << 32 }),
-        ("lease ended", Change::LeaseEnded { id: 250 }),
-        ("compacted", Change::Compacted { revision: 251 }),
-        ("began", Change::Began { oldest: 251, revision: 250, keys: 3 }),
-        ("kept", Change::Kept { kv: kv("k", "v") }),
-        ("lease kept", Change::LeaseKept { id: 9, ttl: second, deadline: 300, private: true }),
+        ("put", StoreChange::Put { key: "key".into(), value: "value".into(), lease: 0 }),
+        (
+            "put",
+            StoreChange::Put { key: "k".into(), value: vec![b'v'; 251].into(), lease: u64::MAX },
+        ),
+        ("delete", StoreChange::Delete { key: "key".into() }),
+        ("lease granted", StoreChange::LeaseGranted { id: 9, ttl: second, private: true }),
+        ("lease renewed", StoreChange::LeaseRenewed { id: 9, ttl: 1 << 32 }),
+        ("lease ended", StoreChange::LeaseEnded { id: 250 }),
+        ("compacted", StoreChange::Compacted { revision: 251 }),
+        ("began", StoreChange::Began { oldest: 251, revision: 250, keys: 3 }),
+        ("kept", StoreChange::Kept { kv: kv("k", "v") }),
+        ("lease kept", StoreChange::LeaseKept { id: 9, ttl: second, deadline: 300, private: true }),
     ];
     changes.extend(replies().into_iter().map(|(name, reply)| (name, remembered(reply))));
-    if let Change::Remembered { fingerprint, reply, .. } = remembered(replies().remove(4).1) {
-        let of = |client| Once { key: 1 << 100, client };
+    if let StoreChange::Remembered { fingerprint, reply, .. } = remembered(replies().remove(4).1) {
+        let of = |client| IdempotentWrite { key: 1 << 100, client };
         let once = of(ClientId::Connection(300));
-        let of_connection = Change::Remembered { once, fingerprint, reply: reply.clone() };
+        let of_connection = StoreChange::Remembered { once, fingerprint, reply: reply.clone() };
         changes.push(("of a client", of_connection));
         let once = of(ClientId::User(300));
-        changes.push(("of a user", Change::Remembered { once, fingerprint, reply }));
+        changes.push(("of a user", StoreChange::Remembered { once, fingerprint, reply }));
     }
     changes
 }
@@ -115,7 +118,7 @@ fn the_bytes_of_every_change_stay_as_they_are() {
         writeln!(out, "{name}").unwrap();
         out.push_str(&hex(&bytes));
         let at = bytes.len() - encoded(&change).len();
-        let (read, rest) = Change::decode(&bytes[at..]).unwrap();
+        let (read, rest) = StoreChange::decode(&bytes[at..]).unwrap();
         assert_eq!((read, rest), (change, &[][..]));
     }
     expect![[r#"
@@ -173,7 +176,7 @@ fn the_bytes_of_every_change_stay_as_they_are() {
     "#]].assert_eq(&out);
 }
 
-fn encoded(change: &Change) -> Vec<u8> {
+fn encoded(change: &StoreChange) -> Vec<u8> {
     let mut out = Vec::new();
     change.encode(&mut out);
     out
@@ -187,14 +190,14 @@ fn the_example_in_the_documents_is_what_is_written() {
     let example = lines.take_while(|line| !line.starts_with("```"));
     let bytes = example.flat_map(|line| line.split("  ").next().unwrap().split(' '));
     let bytes: Vec<u8> = bytes.map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
-    let put = Change::Put { key: "key".into(), value: "value".into(), lease: 0 };
+    let put = StoreChange::Put { key: "key".into(), value: "value".into(), lease: 0 };
     assert_eq!(bytes, first_record_of(put));
     roomy().replay(&bytes).unwrap();
 }
 
 #[test]
 fn a_record_of_another_version_is_refused() {
-    let good = payload(Change::Delete { key: "key".into() });
+    let good = payload(StoreChange::Delete { key: "key".into() });
     for other in [[1, 0], [1, 2], [0, 1], [2, 1]] {
         let record = [&other, &good[2..]].concat();
         let refusal = roomy().replay(&record).unwrap_err();

@@ -4,7 +4,7 @@ use super::*;
 use crate::model::{Blob, Compare, CompareOp, CompareTarget, RangeOrder, TxnReply};
 
 /// Returns a store of `keys` tombstones and a revision at which all the keys existed.
-fn deleted(keys: usize, change: impl FnOnce(&mut StoreConfig)) -> (State, Revision) {
+fn deleted(keys: usize, change: impl FnOnce(&mut StoreConfig)) -> (StoreState, Revision) {
     let mut store = store_with(change);
     for number in 0..keys {
         store.set_to(&format!("gone {number:06}"), "v");
@@ -15,7 +15,7 @@ fn deleted(keys: usize, change: impl FnOnce(&mut StoreConfig)) -> (State, Revisi
 }
 
 /// Returns the number of steps that `ask` takes.
-fn steps_of<T>(store: &mut State, ask: impl FnOnce(&mut State) -> T) -> (T, u64) {
+fn steps_of<T>(store: &mut StoreState, ask: impl FnOnce(&mut StoreState) -> T) -> (T, u64) {
     let before = store.steps_taken();
     let answer = ask(store);
     (answer, store.steps_taken() - before)
@@ -25,7 +25,7 @@ fn range_at(revision: Revision, limit: usize) -> RangeRequest {
     RangeRequest { revision, limit, ..RangeRequest::new(KeyRange::prefix("gone")) }
 }
 
-fn scan(store: &mut State, request: RangeRequest) -> RangeReply {
+fn scan(store: &mut StoreState, request: RangeRequest) -> RangeReply {
     match store.ask(KvRequest::Scan(Box::new(request))) {
         Ok(Reply::Scan(page)) => page,
         other => panic!("{other:?}"),
@@ -177,7 +177,11 @@ fn s10_the_list_of_a_large_lease_is_a_page_of_it() {
 
 /// Executes a request in slices of 50 events and returns its reply; `check` looks at the store after
 /// each slice.
-fn in_slices(store: &mut State, request: KvRequest, mut check: impl FnMut(&mut State)) -> Reply {
+fn in_slices(
+    store: &mut StoreState,
+    request: KvRequest,
+    mut check: impl FnMut(&mut StoreState),
+) -> Reply {
     assert_eq!(store.begin(0, None, request), Ok(None), "it is only begun");
     loop {
         check(store);
@@ -189,7 +193,7 @@ fn in_slices(store: &mut State, request: KvRequest, mut check: impl FnMut(&mut S
     }
 }
 
-fn value_of(store: &mut State, key: &str) -> (Option<Blob>, Revision) {
+fn value_of(store: &mut StoreState, key: &str) -> (Option<Blob>, Revision) {
     let get = KvRequest::Get(GetRequest { key: key.into(), revision: 0 });
     match store.begin(0, None, get) {
         Ok(Some(Reply::Get(reply))) => (reply.kv.map(|kv| kv.value.clone()), reply.revision),
@@ -203,7 +207,7 @@ fn s10_a_large_write_is_done_in_slices_and_is_there_whole() {
     let mut store = roomy();
     let grant = LeaseGrantRequest { id: 7, ttl: Duration::from_secs(60) };
     store.ask(KvRequest::LeaseGrant(grant)).unwrap();
-    let fill = |store: &mut State| {
+    let fill = |store: &mut StoreState| {
         for number in 0..1_000 {
             store.set_with_lease(&format!("k{number:04}"), 7).unwrap();
         }
@@ -271,7 +275,7 @@ fn s10_a_large_write_leaves_the_record_of_one_that_is_done_at_once() {
         let mut store = store_with(|config| config.slice_max = slice_max);
         store.set_journaled(true);
         let mut records = Vec::new();
-        let ask = |store: &mut State, records: &mut Vec<Vec<u8>>, once, request| {
+        let ask = |store: &mut StoreState, records: &mut Vec<Vec<u8>>, once, request| {
             let mut reply = store.begin(0, once, request).unwrap().map(Ok);
             while reply.is_none() {
                 reply = store.go_on(3);
@@ -302,7 +306,7 @@ fn s10_a_large_write_leaves_the_record_of_one_that_is_done_at_once() {
             KvRequest::LeaseRevoke(7),
         ];
         let replies = (1..).zip(requests).map(|(key, request)| {
-            let once = Some(Once { key, client: ClientId::User(3) });
+            let once = Some(IdempotentWrite { key, client: ClientId::User(3) });
             let reply = ask(&mut store, &mut records, once, request.clone());
             assert_eq!(store.begin(0, once, request), Ok(Some(reply.clone())), "it is remembered");
             reply

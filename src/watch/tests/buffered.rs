@@ -6,12 +6,22 @@ use crate::model::GetRequest;
 
 const VALUE: usize = 1_000_000;
 
-fn limited(id: u64, total: &Arc<TotalBuffered>, own_max: usize, total_max: usize) -> Arc<Owner> {
+fn limited(
+    id: u64,
+    total: &Arc<TotalBuffered>,
+    own_max: usize,
+    total_max: usize,
+) -> Arc<WatchOwner> {
     let buffered = Arc::new(BufferedBytes::new(total, own_max, total_max));
-    Arc::new(Owner { id, name: String::new(), client: ClientId::Connection(id), buffered })
+    Arc::new(WatchOwner { id, name: String::new(), client: ClientId::Connection(id), buffered })
 }
 
-fn watching(hub: &mut TestHub, owner: &Arc<Owner>, credit: usize, request: WatchRequest) -> Handle {
+fn watching(
+    hub: &mut TestHub,
+    owner: &Arc<WatchOwner>,
+    credit: usize,
+    request: WatchRequest,
+) -> WatcherHandle {
     let stream = hub.open_stream(owner, credit, || 7).unwrap();
     hub.watch(0, stream, 1, request).unwrap();
     stream
@@ -22,7 +32,7 @@ fn w9_nothing_is_read_for_a_stream_without_credit() {
     let mut hub = hub_with(|store, _| store.history_bytes_max = 3_000_000);
     let owner = limited(1, &Arc::default(), usize::MAX, usize::MAX);
     let of_key = WatchRequest::new(KeyRange::key("a"));
-    let streams: Vec<Handle> =
+    let streams: Vec<WatcherHandle> =
         (0..50).map(|_| watching(&mut hub, &owner, 0, of_key.clone())).collect();
     let values: Vec<_> = (0..50)
         .map(|_| {
@@ -84,9 +94,10 @@ fn s10_what_was_before_is_kept_only_where_it_is_asked_for() {
     hub.set_to("a", &"z".repeat(VALUE));
     hub.ready(stream, usize::MAX);
     let (_, third) = hub.batch().unwrap();
-    let news: Vec<_> = third.deliveries.iter().map(|it| (it.watch_id, it.news.clone())).collect();
-    for (watch_id, news) in news {
-        let News::Events { first, count: 1, .. } = news else { panic!("{news:?}") };
+    let update: Vec<_> =
+        third.deliveries.iter().map(|it| (it.watch_id, it.update.clone())).collect();
+    for (watch_id, update) in update {
+        let WatchUpdate::Events { first, count: 1, .. } = update else { panic!("{update:?}") };
         let shown = &third.events_of(first, 1)[0];
         assert_eq!(shown.previous.is_some(), watch_id == 2);
     }
@@ -96,7 +107,7 @@ fn s10_what_was_before_is_kept_only_where_it_is_asked_for() {
 fn s10_streams_of_one_connection_together_keep_no_more_than_its_limit() {
     let mut hub = roomy();
     let owner = limited(1, &Arc::default(), 10_000, usize::MAX);
-    let streams: Vec<Handle> = (0..100)
+    let streams: Vec<WatcherHandle> = (0..100)
         .map(|n| watching(&mut hub, &owner, 1, WatchRequest::new(KeyRange::key(format!("{n}")))))
         .collect();
     let other = limited(2, &Arc::default(), 10_000, usize::MAX);
@@ -124,7 +135,7 @@ fn s10_streams_of_one_connection_together_keep_no_more_than_its_limit() {
         seen += kept.len();
         kept.clear();
         if owner.buffered.take_paused() {
-            hub.note_room(1);
+            hub.note_capacity(1);
         }
     }
     assert_eq!(seen, 100, "each sees its event, once");
@@ -151,11 +162,11 @@ fn s10_at_the_limit_of_the_service_small_events_go_on_and_large_ones_wait() {
         handles.push(handle);
     }
     assert!(handles.contains(&small) && !handles.contains(&large), "{handles:?}");
-    hub.look_for_room();
+    hub.look_for_capacity();
     while hub.batch().is_some() {}
     assert_eq!(other.buffered.bytes(), 0, "it waits for more room than that");
     drop(charge);
-    hub.look_for_room();
+    hub.look_for_capacity();
     let mut late = Vec::new();
     while let Some((handle, _)) = hub.batch() {
         late.push(handle);
@@ -173,7 +184,7 @@ fn w10_a_stream_that_is_closed_while_it_waits_for_room_leaves_nothing() {
     hub.set_to("a", "v");
     assert!(hub.batch().is_none());
     assert!(!hub.paused.is_empty());
-    hub.note_room(1);
+    hub.note_capacity(1);
     while !hub.close_stream(stream, 1) {}
     hub.assert_empty();
 }
@@ -191,7 +202,7 @@ fn s10_streams_for_whom_there_is_too_little_room_are_not_looked_at_for_ever() {
     hub.set_to("a", &"x".repeat(900));
     assert!(owner.buffered.allowance().bytes > 0, "there is room, and too little");
     for _ in 0..3 {
-        hub.note_room(1);
+        hub.note_capacity(1);
         let mut looks = 0;
         while !matches!(hub.next_batch(), NextBatch::Idle) {
             looks += 1;
@@ -199,6 +210,6 @@ fn s10_streams_for_whom_there_is_too_little_room_are_not_looked_at_for_ever() {
         }
     }
     drop(kept);
-    hub.note_room(1);
+    hub.note_capacity(1);
     assert!(hub.batch().is_some());
 }

@@ -37,9 +37,9 @@ fn step() -> impl Strategy<Value = Step> {
 
 struct Two {
     journaled: TestHub,
-    stream: Handle,
+    stream: WatcherHandle,
     plain: TestHub,
-    plain_stream: Handle,
+    plain_stream: WatcherHandle,
     pending: VecDeque<(KvRequest, Mark)>,
     waits: u32,
 }
@@ -48,7 +48,7 @@ impl Two {
     fn new() -> Self {
         let hub = |journaled| {
             let config = Config::new();
-            let mut state = State::new(config.store);
+            let mut state = StoreState::new(config.store);
             state.set_journaled(journaled);
             TestHub::new(state, config.watch)
         };
@@ -67,9 +67,9 @@ impl Two {
                 self.waits += 1;
                 let after = back.map(|back| (visible + 1).saturating_sub(back));
                 let request = WaitRequest { after, ..*request };
-                let party = self.waits;
+                let address = self.waits;
                 let wait =
-                    |hub: &mut TestHub| match hub.wait(0, &owner(1), request.clone(), || party) {
+                    |hub: &mut TestHub| match hub.wait(0, &owner(1), request.clone(), || address) {
                         Ok(WaitStart::Answered(outcome)) => outcome_text(&outcome),
                         Ok(WaitStart::Parked(_, revision)) => format!("parked at {revision:?}"),
                         Err(error) => format!("{error:?}"),

@@ -11,10 +11,10 @@ mod world;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::batch::{Batch, News};
-use super::hub::{Answer, Hub, NextBatch};
+use super::batch::{EventBatch, WatchUpdate};
+use super::hub::{Hub, NextBatch, WaitAnswer};
 use super::wait::WaitStart;
-use super::watcher::{Handle, Owner, Role};
+use super::watcher::{WatchOwner, WatcherHandle, WatcherRole};
 use crate::buffered::{Buffered, BufferedBytes};
 use crate::config::{Config, StoreConfig, WatchConfig};
 use crate::fair::ClientId;
@@ -23,7 +23,7 @@ use crate::model::{
     Revision, SetRequest, TxnOp, TxnRequest, WaitCondition, WaitOutcome, WaitRequest, WatchFrom,
     WatchRequest,
 };
-use crate::store::{Micros, State, StoreError};
+use crate::store::{Micros, StoreError, StoreState};
 
 /// A second of the hub's clock.
 const SECOND: Micros = 1_000_000;
@@ -37,12 +37,12 @@ fn roomy() -> TestHub {
 fn hub_with(change: impl FnOnce(&mut StoreConfig, &mut WatchConfig)) -> TestHub {
     let mut config = Config::new();
     change(&mut config.store, &mut config.watch);
-    Hub::new(State::new(config.store), config.watch)
+    Hub::new(StoreState::new(config.store), config.watch)
 }
 
-fn owner(id: u64) -> Arc<Owner> {
+fn owner(id: u64) -> Arc<WatchOwner> {
     let client = if id == 0 { ClientId::Process } else { ClientId::Connection(id) };
-    Arc::new(Owner { client, ..Owner::unlimited(id, format!("owner {id}")) })
+    Arc::new(WatchOwner { client, ..WatchOwner::unlimited(id, format!("owner {id}")) })
 }
 
 fn prefix(prefix: &str) -> KeyRange {
@@ -77,12 +77,12 @@ impl TestHub {
         self.ask(KvRequest::Txn(TxnRequest { success, ..TxnRequest::default() })).unwrap();
     }
 
-    fn stream_of(&mut self, party: u32) -> Handle {
-        self.open_stream(&owner(1), usize::MAX, || party).unwrap()
+    fn stream_of(&mut self, address: u32) -> WatcherHandle {
+        self.open_stream(&owner(1), usize::MAX, || address).unwrap()
     }
 
-    fn parked(&mut self, party: u32, request: WaitRequest) -> Handle {
-        match self.wait(0, &owner(1), request, || party).unwrap() {
+    fn parked(&mut self, address: u32, request: WaitRequest) -> WatcherHandle {
+        match self.wait(0, &owner(1), request, || address).unwrap() {
             WaitStart::Parked(handle, _) => handle,
             WaitStart::Answered(outcome) => panic!("answered at once: {outcome:?}"),
         }
@@ -97,15 +97,15 @@ impl TestHub {
 
     /// Returns the answers since the last call, as `party: outcome`.
     fn answers(&mut self) -> Vec<String> {
-        let show = |Answer { party, outcome }| match outcome {
-            Ok(outcome) => format!("{party}: {}", outcome_text(&outcome)),
-            Err(error) => format!("{party}: {error:?}"),
+        let show = |WaitAnswer { address, outcome }| match outcome {
+            Ok(outcome) => format!("{address}: {}", outcome_text(&outcome)),
+            Err(error) => format!("{address}: {error:?}"),
         };
         self.take_answers().into_iter().map(show).collect()
     }
 
     /// Returns the batch that a single call finds for a ready stream.
-    fn batch_now(&mut self) -> Option<(Handle, Buffered<Batch>)> {
+    fn batch_now(&mut self) -> Option<(WatcherHandle, Buffered<EventBatch>)> {
         match self.next_batch() {
             NextBatch::Batch(handle, batch) => Some((handle, batch)),
             NextBatch::Again | NextBatch::Idle => None,
@@ -113,7 +113,7 @@ impl TestHub {
     }
 
     /// Returns the batch of the next ready stream; `None` if there is none.
-    fn batch(&mut self) -> Option<(Handle, Buffered<Batch>)> {
+    fn batch(&mut self) -> Option<(WatcherHandle, Buffered<EventBatch>)> {
         loop {
             match self.next_batch() {
                 NextBatch::Batch(handle, batch) => return Some((handle, batch)),
@@ -186,9 +186,9 @@ fn outcome_text(outcome: &WaitOutcome) -> String {
 }
 
 /// Returns the deliveries of a batch, as `watch id: what`.
-fn batch_text(batch: &Batch) -> Vec<String> {
-    let show = |news: &News| match news {
-        News::Events { first, count, revision, skipped } => {
+fn batch_text(batch: &EventBatch) -> Vec<String> {
+    let show = |update: &WatchUpdate| match update {
+        WatchUpdate::Events { first, count, revision, skipped } => {
             let events: Vec<_> = batch.events_of(*first, *count).iter().map(event_text).collect();
             let skipped = match skipped {
                 0 => String::new(),
@@ -196,17 +196,17 @@ fn batch_text(batch: &Batch) -> Vec<String> {
             };
             format!("{} up to {revision}{skipped}", events.join(" "))
         }
-        News::Snapshot { revision, kvs } => {
+        WatchUpdate::Snapshot { revision, kvs } => {
             let keys: Vec<_> = kvs.iter().map(|kv| kv.key.to_string()).collect();
             format!("{} of {revision}", keys.join(" "))
         }
-        News::SnapshotEnd { revision } => format!("all of {revision}"),
-        News::Progress { revision } => format!("nothing up to {revision}"),
-        News::Ended(error) => format!("{error:?}"),
+        WatchUpdate::SnapshotEnd { revision } => format!("all of {revision}"),
+        WatchUpdate::Progress { revision } => format!("nothing up to {revision}"),
+        WatchUpdate::Ended(error) => format!("{error:?}"),
     };
     batch
         .deliveries
         .iter()
-        .map(|delivery| format!("{}: {}", delivery.watch_id, show(&delivery.news)))
+        .map(|delivery| format!("{}: {}", delivery.watch_id, show(&delivery.update)))
         .collect()
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::model::Delivery as Policy;
 
-fn stream_with(hub: &mut TestHub, request: WatchRequest) -> Handle {
+fn stream_with(hub: &mut TestHub, request: WatchRequest) -> WatcherHandle {
     let stream = hub.stream_of(1);
     hub.watch(0, stream, 1, request).unwrap();
     stream
@@ -35,7 +35,9 @@ fn w2_w3_every_event_once_however_batches_fall() {
             }
             while let Some((handle, batch)) = hub.batch() {
                 for delivery in &batch.deliveries {
-                    let News::Events { first, count, .. } = delivery.news else { panic!() };
+                    let WatchUpdate::Events { first, count, .. } = delivery.update else {
+                        panic!()
+                    };
                     let list = if delivery.watch_id == 1 { &mut seen.0 } else { &mut seen.1 };
                     list.extend(batch.events_of(first, count).iter().map(event_text));
                 }
@@ -347,8 +349,8 @@ fn t4_what_holds_already_is_answered_at_once() {
         none(WaitCondition::Exists),
         wait(prefix("z"), WaitCondition::Differs("1".into())),
     ];
-    for (party, request) in parked.into_iter().enumerate() {
-        hub.parked(party as u32, request);
+    for (address, request) in parked.into_iter().enumerate() {
+        hub.parked(address as u32, request);
     }
 }
 
@@ -381,10 +383,10 @@ fn t5_timeouts_leave_no_filter() {
     let mut hub = roomy();
     let timeout = Some(Duration::from_millis(1));
     for round in 0..50u64 {
-        for party in 0..1_000 {
-            let range = if party % 2 == 0 { prefix("a") } else { KeyRange::key("a") };
+        for address in 0..1_000 {
+            let range = if address % 2 == 0 { prefix("a") } else { KeyRange::key("a") };
             let request = WaitRequest { timeout, ..WaitRequest::new(range) };
-            hub.wait(round * SECOND, &owner(1), request, || party).unwrap();
+            hub.wait(round * SECOND, &owner(1), request, || address).unwrap();
         }
         hub.settle((round + 1) * SECOND);
         assert_eq!(hub.take_answers().len(), 1_000);

@@ -122,9 +122,9 @@ fn a_cancelled_search_leaves_nothing() {
     let mut hub = hub_with(|store, _| store.slice_max = 1);
     hub.set_to("a", "v");
     hub.set_to("a", "v");
-    for party in 0..100 {
-        let handle = hub.parked(party, after(1, KeyRange::key("a"), WaitCondition::Absent));
-        assert_eq!(hub.cancel_wait(handle), Some(party));
+    for address in 0..100 {
+        let handle = hub.parked(address, after(1, KeyRange::key("a"), WaitCondition::Absent));
+        assert_eq!(hub.cancel_wait(handle), Some(address));
     }
     assert!(!hub.must_advance(0));
     hub.assert_empty();
@@ -149,9 +149,9 @@ fn watchers_are_listed_in_order_of_id() {
 #[test]
 fn a_page_of_watchers_ends_where_its_bytes_do() {
     let mut hub = hub_with(|store, _| store.range_bytes_max = 1_000);
-    for party in 0..10 {
-        let key = format!("{party}{}", "k".repeat(400));
-        hub.parked(party, wait(KeyRange::key(key), WaitCondition::Exists));
+    for address in 0..10 {
+        let key = format!("{address}{}", "k".repeat(400));
+        hub.parked(address, wait(KeyRange::key(key), WaitCondition::Exists));
     }
     let (mut after, mut ids) = (0, Vec::new());
     loop {
@@ -190,8 +190,8 @@ fn one_turn_reads_for_one_stream() {
     for _ in 0..70 {
         hub.set_to("other", "v");
     }
-    for party in 0..3 {
-        let stream = hub.stream_of(party);
+    for address in 0..3 {
+        let stream = hub.stream_of(address);
         let only_b = WatchRequest { puts: false, ..from(2, prefix("o")) };
         hub.watch(0, stream, 1, only_b).unwrap();
     }
@@ -231,7 +231,7 @@ impl WaitRequest {
 #[test]
 fn absent_between_two_writes_of_one_commit() {
     let config = Config::new();
-    let mut state = State::new(config.store);
+    let mut state = StoreState::new(config.store);
     state.set_journaled(true);
     let mut hub = TestHub::new(state, config.watch);
     hub.set_to("a/1", "v");

@@ -11,7 +11,7 @@ fn journaled() -> TestHub {
 fn journaled_with(change: impl FnOnce(&mut StoreConfig)) -> TestHub {
     let mut config = Config::new();
     change(&mut config.store);
-    let mut state = State::new(config.store);
+    let mut state = StoreState::new(config.store);
     state.set_journaled(true);
     TestHub::new(state, config.watch)
 }
@@ -91,22 +91,22 @@ fn s10_a_page_of_a_snapshot_looks_at_no_more_than_a_batch_may() {
         match next {
             NextBatch::Batch(handle, batch) => {
                 assert_eq!(handle, stream);
-                shown.extend(batch.deliveries.iter().map(|delivery| delivery.news.clone()));
+                shown.extend(batch.deliveries.iter().map(|delivery| delivery.update.clone()));
                 hub.ready(handle, usize::MAX);
             }
             NextBatch::Again => {}
             NextBatch::Idle => break,
         }
     }
-    let keys = shown.iter().map(|news| match news {
-        News::Snapshot { kvs, .. } => kvs.len(),
+    let keys = shown.iter().map(|update| match update {
+        WatchUpdate::Snapshot { kvs, .. } => kvs.len(),
         _ => 0,
     });
     assert_eq!(keys.sum::<usize>(), 5_001);
-    assert!(shown.contains(&News::SnapshotEnd { revision: at }));
+    assert!(shown.contains(&WatchUpdate::SnapshotEnd { revision: at }));
 }
 
-fn stream_of_snapshot(hub: &mut TestHub) -> Handle {
+fn stream_of_snapshot(hub: &mut TestHub) -> WatcherHandle {
     let stream = hub.stream_of(1);
     hub.watch(0, stream, 1, snapshot(prefix(""))).unwrap();
     stream
@@ -253,11 +253,11 @@ fn t4_a_wait_that_looks_at_the_state_in_slices_misses_nothing_that_changes_meanw
 #[test]
 fn s10_searches_of_one_owner_do_not_delay_those_of_others() {
     let mut hub = many_keys();
-    let of = |hub: &mut TestHub, id, party| {
-        hub.wait(0, &owner(id), wait(prefix("k"), equals("x")), || party).unwrap();
+    let of = |hub: &mut TestHub, id, address| {
+        hub.wait(0, &owner(id), wait(prefix("k"), equals("x")), || address).unwrap();
     };
-    for party in 0..100 {
-        of(&mut hub, 1, party);
+    for address in 0..100 {
+        of(&mut hub, 1, address);
     }
     of(&mut hub, 2, 100);
     // Half of what is examined is for the single wait.
@@ -299,9 +299,9 @@ fn s10_a_wait_for_absence_counts_many_pending_events_in_slices() {
     for number in 0..500 {
         hub.set_to(&format!("k{number:04}"), "again");
     }
-    for (party, after) in [(7, None), (8, Some(full))] {
+    for (address, after) in [(7, None), (8, Some(full))] {
         let before = hub.state().steps_taken();
-        hub.parked(party, WaitRequest { after, ..wait(prefix("k"), WaitCondition::Absent) });
+        hub.parked(address, WaitRequest { after, ..wait(prefix("k"), WaitCondition::Absent) });
         // And the chunks of keys at the ends, to count the existing keys.
         assert!(hub.state().steps_taken() - before <= 100 + 2 * 1_024);
     }
@@ -313,7 +313,7 @@ fn s10_a_wait_for_absence_counts_many_pending_events_in_slices() {
     let at = none.revision;
     let mut answers = hub.answers();
     answers.sort();
-    assert_eq!(answers, [7, 8].map(|party| format!("{party}: met at {at}: {at}-k0000")));
+    assert_eq!(answers, [7, 8].map(|address| format!("{address}: met at {at}: {at}-k0000")));
     // There is none if none of it is shown.
     hub.parked(9, wait(prefix("k"), WaitCondition::Absent));
     largest_slice(&mut hub);
@@ -326,8 +326,8 @@ fn s10_an_event_is_told_to_many_watchers_in_slices() {
     const STREAMS: u32 = 10;
     const WATCHES: u64 = 200;
     let mut hub = hub_with(|store, _| store.slice_max = 50);
-    for party in 0..STREAMS {
-        let stream = hub.stream_of(party);
+    for address in 0..STREAMS {
+        let stream = hub.stream_of(address);
         for id in 0..WATCHES {
             hub.watch(0, stream, id, WatchRequest::new(prefix("a"))).unwrap();
         }
@@ -352,7 +352,7 @@ fn s10_an_event_is_told_to_many_watchers_in_slices() {
 }
 
 /// Shows everything; each watch is shown `news` once. Returns the most steps of a slice.
-fn largest_slice_shown(hub: &mut TestHub, news: &str, streams: u32, watches: u64) -> u64 {
+fn largest_slice_shown(hub: &mut TestHub, update: &str, streams: u32, watches: u64) -> u64 {
     let mut largest = 0;
     let mut shown: std::collections::BTreeMap<String, usize> = Default::default();
     loop {
@@ -370,7 +370,7 @@ fn largest_slice_shown(hub: &mut TestHub, news: &str, streams: u32, watches: u64
             NextBatch::Idle => break,
         }
     }
-    let all = (0..watches).map(|id| (format!("{id}: {news}"), streams as usize));
+    let all = (0..watches).map(|id| (format!("{id}: {update}"), streams as usize));
     assert_eq!(shown, all.collect());
     largest
 }

@@ -23,16 +23,16 @@ pub(super) struct World {
     streams: BTreeMap<u32, Showing>,
     parties: u32,
     /// Owners with small limits, so that streams are often paused.
-    owners: [Arc<Owner>; 3],
+    owners: [Arc<WatchOwner>; 3],
 }
 
-fn owners() -> [Arc<Owner>; 3] {
+fn owners() -> [Arc<WatchOwner>; 3] {
     let total = Arc::default();
     let of = |id| match id {
         0 => owner(0),
         _ => {
             let buffered = Arc::new(BufferedBytes::new(&total, 300, 500));
-            Arc::new(Owner {
+            Arc::new(WatchOwner {
                 id,
                 name: format!("owner {id}"),
                 client: ClientId::Connection(id),
@@ -44,7 +44,7 @@ fn owners() -> [Arc<Owner>; 3] {
 }
 
 struct Waiting {
-    handle: Handle,
+    handle: WatcherHandle,
     owner: u64,
     request: WaitRequest,
     /// Events of later revisions count.
@@ -58,11 +58,11 @@ struct Waiting {
 }
 
 struct Showing {
-    handle: Handle,
+    handle: WatcherHandle,
     owner: u64,
     ready: bool,
     /// The last batch, until the consumer is ready again.
-    kept: Option<Buffered<Batch>>,
+    kept: Option<Buffered<EventBatch>>,
     watches: BTreeMap<u64, Watching>,
 }
 
@@ -77,7 +77,7 @@ struct Watching {
 
 impl World {
     pub(super) fn new(config: Config) -> Self {
-        let state = State::new(config.store.clone());
+        let state = StoreState::new(config.store.clone());
         let mut hub = Hub::new(state, config.watch.clone());
         hub.looks_max = config.store.slice_max;
         Self {
@@ -134,8 +134,8 @@ impl World {
 
     /// Checks the state after a step: every watcher that must be notified is.
     pub(super) fn check(&mut self) {
-        for Answer { party, outcome } in self.hub.take_answers() {
-            let waiting = self.waits.remove(&party).expect("one answer to each wait");
+        for WaitAnswer { address, outcome } in self.hub.take_answers() {
+            let waiting = self.waits.remove(&address).expect("one answer to each wait");
             self.check_answer(&waiting, outcome);
         }
         for waiting in self.waits.values() {
@@ -171,8 +171,8 @@ impl World {
     /// Returns the number of watches that are not registered; each of them must be behind.
     fn unregistered(&self) -> usize {
         let watches = self.hub.watchers.iter().filter_map(|(_, watcher)| match &watcher.role {
-            Role::Watch(watch) => Some(watch),
-            Role::Wait(_) => None,
+            WatcherRole::Watch(watch) => Some(watch),
+            WatcherRole::Wait(_) => None,
         });
         let unregistered = watches.filter(|watch| !watch.registered);
         unregistered.inspect(|watch| assert_ne!(watch.cursor, 0, "missed events")).count()
@@ -184,9 +184,9 @@ impl World {
         waits + streams.map(|stream| stream.watches.len()).sum::<usize>()
     }
 
-    fn searches(&self, handle: Handle) -> bool {
+    fn searches(&self, handle: WatcherHandle) -> bool {
         let watcher = self.hub.find(handle).expect("a wait without an answer is there");
-        let Role::Wait(wait) = &watcher.role else { return false };
+        let WatcherRole::Wait(wait) = &watcher.role else { return false };
         wait.search.as_ref().is_some_and(|search| !search.is_over())
     }
 
@@ -228,11 +228,11 @@ impl World {
         assert!(ids.is_sorted_by(|a, b| a < b), "in order of id: {ids:?}");
         assert_eq!(ids.len(), self.hub.watchers.len());
         let Some(id) = ids.get(n % ids.len().max(1)).copied() else { return };
-        match &self.hub.find(Handle::from_u64(id)).expect("it was listed").role {
-            Role::Wait(wait) => self.waits.get_mut(&wait.party).unwrap().ended = true,
-            Role::Watch(watch) => {
-                let party = self.hub.streams.get(watch.stream as usize).unwrap().party;
-                let showing = self.streams.get_mut(&party).unwrap();
+        match &self.hub.find(WatcherHandle::from_u64(id)).expect("it was listed").role {
+            WatcherRole::Wait(wait) => self.waits.get_mut(&wait.address).unwrap().ended = true,
+            WatcherRole::Watch(watch) => {
+                let address = self.hub.streams.get(watch.stream as usize).unwrap().address;
+                let showing = self.streams.get_mut(&address).unwrap();
                 showing.watches.get_mut(&watch.watch_id).unwrap().ended = true;
             }
         }
@@ -242,7 +242,8 @@ impl World {
 
     /// Lets every consumer catch up, and checks that none is behind.
     pub(super) fn catch_up(&mut self) {
-        let handles: Vec<Handle> = self.streams.values().map(|stream| stream.handle).collect();
+        let handles: Vec<WatcherHandle> =
+            self.streams.values().map(|stream| stream.handle).collect();
         let mut turns = 0;
         loop {
             for (handle, showing) in handles.iter().zip(self.streams.values_mut()) {
@@ -250,7 +251,7 @@ impl World {
                 showing.kept = None;
                 self.hub.ready(*handle, usize::MAX);
             }
-            self.hub.look_for_room();
+            self.hub.look_for_capacity();
             let showed = self.show();
             if self.hub.must_advance(self.now) {
                 self.advance();
@@ -275,8 +276,8 @@ impl World {
     pub(super) fn end(mut self, stops: bool) {
         if stops {
             for (handle, batch) in self.hub.stop() {
-                let party = *self.hub.party(handle).unwrap();
-                self.streams.get_mut(&party).unwrap().ready = true;
+                let address = *self.hub.address(handle).unwrap();
+                self.streams.get_mut(&address).unwrap().ready = true;
                 if !batch.deliveries.is_empty() {
                     self.take_batch(handle, &batch);
                 }

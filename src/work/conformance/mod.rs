@@ -32,10 +32,10 @@ pub struct Broken {
 }
 
 /// The result of a rule.
-type Kept = Result<(), String>;
+type RuleResult = Result<(), String>;
 
 /// Checks that two values are equal.
-fn same<T: PartialEq + fmt::Debug>(what: &str, found: T, expected: T) -> Kept {
+fn same<T: PartialEq + fmt::Debug>(what: &str, found: T, expected: T) -> RuleResult {
     if found == expected { Ok(()) } else { Err(format!("{what}: {found:?}, not {expected:?}")) }
 }
 

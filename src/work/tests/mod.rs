@@ -16,7 +16,7 @@ use futures_util::future::BoxFuture;
 
 use self::tapped::Tapped;
 use super::{Bounds, HandlerOptions, JobContext, JobError, JobHandler, Topic, Worker, start};
-use crate::patience::{PATIENCE, until, within};
+use crate::test_timeout::{TEST_TIMEOUT, until, within};
 
 /// A time that does not pass during a test.
 const LONG: Duration = Duration::from_secs(600);
@@ -59,7 +59,7 @@ fn options() -> HandlerOptions {
         attempt_timeout: LONG,
         visibility: LONG,
         stuck_after: Duration::from_millis(20),
-        wait: PATIENCE,
+        wait: TEST_TIMEOUT,
         ..HandlerOptions::default()
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::failures::Refuses;
-use super::{LONG, PATIENCE, does, hangs, options, queue, topic, until, within, work};
+use super::{LONG, TEST_TIMEOUT, does, hangs, options, queue, topic, until, within, work};
 use crate::work::{
     Cancelled, HandlerOptions, JobHandler, MemoryStorage, Queue, Stopped, Storage, Thread, start,
 };
@@ -168,7 +168,7 @@ fn e2_no_thread_of_a_worker_outlives_its_stop() {
         let before = threads();
         for thread in [Thread::Own, Thread::Here, Thread::Blocking] {
             let queue = queue();
-            let options = HandlerOptions { thread, stuck_after: PATIENCE, ..options() };
+            let options = HandlerOptions { thread, stuck_after: TEST_TIMEOUT, ..options() };
             let options = options.with_storage(MemoryStorage::default());
             let worker = work(&queue, does(async |job, _| Ok(job)), options);
             queue.add(&["x"; 20]).await;

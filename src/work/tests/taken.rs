@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 
-use super::{LONG, PATIENCE, does, hangs, options, queue, topic, until, within, work};
+use super::{LONG, TEST_TIMEOUT, does, hangs, options, queue, topic, until, within, work};
 use crate::work::tests::tapped::unavailable;
 use crate::work::{Cancelled, HandlerOptions, JobError, NewJob, Queue, Schema, Thread};
 use crate::{Blob, Details, Error, ErrorCode, Reservation, Settlement, Verdict};
@@ -258,7 +258,7 @@ async fn a_smaller_limit_of_the_queue_is_kept_to() {
     let worker = work(&queue, does(async |job, _| Ok(job)), options());
     queue.settled(2).await;
     assert_eq!(worker.stats().queue_errors, 0);
-    within(worker.stop(PATIENCE)).await;
+    within(worker.stop(TEST_TIMEOUT)).await;
 }
 
 #[actix_rt::test]
@@ -271,7 +271,7 @@ async fn another_limit_of_the_queue_makes_no_requests_smaller() {
     let worker = work(&queue, does(async |job, _| Ok(job)), options());
     queue.settled(2).await;
     assert_eq!((worker.stats().queue_errors, queue.most_asked()), (1, 4));
-    within(worker.stop(PATIENCE)).await;
+    within(worker.stop(TEST_TIMEOUT)).await;
 }
 
 /// As after a lost connection: its jobs are at the head again, before the next touch.

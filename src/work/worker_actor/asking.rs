@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 
-use super::{Phase, WorkerActor, guarded};
+use super::{StopPhase, WorkerActor, guarded};
 use crate::config::work::{LOOK_MAX, NEXTS_MAX};
 use crate::error::{Error, ErrorCode};
 use crate::model::{Reservation, ReservedJob, Verdict};
@@ -15,15 +15,15 @@ use crate::work::{Next, Queue};
 impl<Q: Queue> WorkerActor<Q> {
     /// Asks for as many jobs as there are free handlers.
     pub(super) fn ask(&mut self, ctx: &mut Context<Self>) {
-        while self.phase == Phase::Working && self.asking.is_over(Instant::now()) {
-            let credits = self.books.free().min(self.batch_max);
+        while self.phase == StopPhase::Working && self.asking.is_over(Instant::now()) {
+            let credits = self.in_flight.free().min(self.batch_max);
             // A pending request for few jobs need not be followed by another for few.
             let enough =
                 if self.nexts.is_empty() { 1 } else { (self.options.concurrency / 2).max(1) };
             if self.nexts.len() >= NEXTS_MAX || credits < enough {
                 return;
             }
-            self.books.ask(credits);
+            self.in_flight.ask(credits);
             let next = Next {
                 credits: u32::try_from(credits).unwrap_or(u32::MAX),
                 wait: self.options.wait,
@@ -33,7 +33,7 @@ impl<Q: Queue> WorkerActor<Q> {
             let (queue, number, at) = (Arc::clone(&self.queue), self.asked, Instant::now());
             let jobs = guarded(async move { queue.next(next).await });
             let handle = ctx.spawn(jobs.into_actor(self).map(move |jobs, actor, ctx| {
-                actor.books.answered(credits);
+                actor.in_flight.answered(credits);
                 actor.nexts.retain(|(of, _)| *of != number);
                 actor.handed_out(jobs, at);
                 actor.turn(ctx);
@@ -66,20 +66,20 @@ impl<Q: Queue> WorkerActor<Q> {
         if jobs.is_empty() {
             return;
         }
-        if self.phase != Phase::Working {
-            jobs.iter().for_each(|job| self.say(job.reservation, Verdict::Release));
+        if self.phase != StopPhase::Working {
+            jobs.iter().for_each(|job| self.settle_verdict(job.reservation, Verdict::Release));
             return;
         }
         for job in &jobs {
             // For example, it was lost with its connection, and has come back before that was
             // noticed.
-            for older in self.books.older(job.reservation) {
+            for older in self.in_flight.older(job.reservation) {
                 self.revoke(older);
             }
-            self.books.take(job);
+            self.in_flight.take(job);
         }
-        self.desk.leave_jobs(jobs, self.lanes.are_apart());
-        if let Err(error) = self.lanes.grow() {
+        self.board.add_jobs(jobs, self.threads.are_apart());
+        if let Err(error) = self.threads.grow() {
             // The existing threads take waiting jobs, and the next check tries again.
             tracing::error!(topic = %self.topic, %error, "a worker has too few threads");
         }
@@ -91,7 +91,7 @@ impl<Q: Queue> WorkerActor<Q> {
             return;
         }
         self.touch_at = later(now, self.options.visibility / 3);
-        let reservations = self.books.to_touch();
+        let reservations = self.in_flight.to_touch();
         for part in reservations.chunks(self.batch_max) {
             let (queue, part) = (Arc::clone(&self.queue), part.to_vec());
             let (sent, visibility) = (part.clone(), self.options.visibility);
@@ -141,14 +141,14 @@ impl<Q: Queue> WorkerActor<Q> {
     }
 
     fn revoke(&mut self, reservation: Reservation) {
-        if !self.books.revoke(reservation) {
+        if !self.in_flight.revoke(reservation) {
             return;
         }
         self.stats.lock().revoked += 1;
-        if self.desk.take_back(reservation) {
-            self.books.finish(reservation);
+        if self.board.take_back(reservation) {
+            self.in_flight.finish(reservation);
         } else {
-            self.desk.revoke(reservation, later(Instant::now(), self.options.cancel_grace));
+            self.board.revoke(reservation, later(Instant::now(), self.options.cancel_grace));
         }
     }
 }

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use actix::{ActorContext, AsyncContext, Context};
 
-use super::{Phase, WorkerActor};
+use super::{StopPhase, WorkerActor};
 use crate::model::Verdict;
-use crate::work::recording_actor::Dismiss;
+use crate::work::result_actor::EndResultActor;
 use crate::work::threads::join;
 use crate::work::time::later;
 use crate::work::{Cancelled, Queue, Stopped};
@@ -17,16 +17,16 @@ impl<Q: Queue> WorkerActor<Q> {
         let now = Instant::now();
         let until = later(now, grace);
         match self.phase {
-            Phase::Working => self.phase = Phase::Draining(until),
-            Phase::Draining(before) => self.phase = Phase::Draining(before.min(until)),
-            Phase::Clearing(_) | Phase::Retiring(_) => {}
+            StopPhase::Working => self.phase = StopPhase::Draining(until),
+            StopPhase::Draining(before) => self.phase = StopPhase::Draining(before.min(until)),
+            StopPhase::Clearing(_) | StopPhase::Retiring(_) => {}
         }
         for (_, next) in self.nexts.drain(..) {
             ctx.cancel_future(next);
         }
-        for job in self.desk.take_waiting() {
-            if self.books.finish(job.reservation).is_some_and(|held| !held.revoked) {
-                self.say(job.reservation, Verdict::Release);
+        for job in self.board.take_waiting() {
+            if self.in_flight.finish(job.reservation).is_some_and(|held| !held.revoked) {
+                self.settle_verdict(job.reservation, Verdict::Release);
             }
         }
     }
@@ -34,27 +34,27 @@ impl<Q: Queue> WorkerActor<Q> {
     /// Takes the next steps towards the end, as far as possible.
     pub(super) fn advance(&mut self, ctx: &mut Context<Self>) {
         let now = Instant::now();
-        if self.phase == Phase::Working && self.queue.is_closed() {
+        if self.phase == StopPhase::Working && self.queue.is_closed() {
             tracing::info!(topic = %self.topic, "the queue has ended, and its worker with it");
             self.drain(ctx, Duration::ZERO);
         }
-        if let Phase::Draining(until) = self.phase
-            && (self.books.is_idle() && self.books.is_recorded() || now >= until)
+        if let StopPhase::Draining(until) = self.phase
+            && (self.in_flight.is_idle() && self.in_flight.is_recorded() || now >= until)
         {
-            let released = self.books.release_all();
+            let released = self.in_flight.release_all();
             self.stats.lock().released += released as u64;
-            self.desk.give_up_all(Cancelled::Stopping);
-            self.phase = Phase::Clearing(later(now, self.options.stuck_after));
+            self.board.give_up_all(Cancelled::Stopping);
+            self.phase = StopPhase::Clearing(later(now, self.options.stuck_after));
             self.settle(ctx);
         }
-        if let Phase::Clearing(until) = self.phase
-            && (self.books.is_quiet() || now >= until)
+        if let StopPhase::Clearing(until) = self.phase
+            && (self.in_flight.is_quiet() || now >= until)
         {
-            self.lanes.retire();
-            self.phase = Phase::Retiring(later(now, self.options.stuck_after));
+            self.threads.retire();
+            self.phase = StopPhase::Retiring(later(now, self.options.stuck_after));
         }
-        if let Phase::Retiring(until) = self.phase
-            && (self.lanes.are_empty() || now >= until)
+        if let StopPhase::Retiring(until) = self.phase
+            && (self.threads.are_empty() || now >= until)
         {
             self.end(ctx);
         }
@@ -62,10 +62,10 @@ impl<Q: Queue> WorkerActor<Q> {
 
     fn end(&mut self, ctx: &mut Context<Self>) {
         let Some(ended) = self.ended.take() else { return };
-        let (mut threads, busy) = self.lanes.end();
+        let (mut threads, busy) = self.threads.end();
         if let Some((storage, arbiter)) = self.storage.take() {
             // bound: once
-            storage.do_send(Dismiss);
+            storage.do_send(EndResultActor);
             arbiter.stop();
             threads.push(arbiter);
         }

@@ -18,12 +18,12 @@ use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::attempt::{Ended, said};
-use super::books::Books;
-use super::desk::{Desk, Report, Reported};
-use super::lanes::Lanes;
-use super::pause::Pause;
-use super::recording_actor::RecordingActor;
+use super::attempt::{AttemptEnd, panic_message};
+use super::in_flight::InFlight;
+use super::job_board::{AttemptReport, JobBoard, ReportsReady};
+use super::result_actor::ResultActor;
+use super::retry_backoff::RetryBackoff;
+use super::thread_pool::ThreadPool;
 use super::time::later;
 use super::{Cancelled, HandlerOptions, Queue, Stopped, WorkerStats};
 use crate::config::work::{BATCH_BYTES_MAX, BATCH_JOBS_MAX, ERROR_BYTES_MAX, LOOK_MAX, LOOK_MIN};
@@ -33,7 +33,7 @@ use crate::model::{Blob, Reservation, Verdict};
 /// Ends the worker; without a grace period, at once.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Stop {
+pub(super) struct StopActor {
     pub(super) grace: Option<Duration>,
 }
 
@@ -42,10 +42,10 @@ pub(super) struct WorkerActor<Q: Queue> {
     queue: Arc<Q>,
     topic: Blob,
     options: HandlerOptions,
-    desk: Arc<Desk>,
-    lanes: Lanes,
-    books: Books,
-    storage: Option<(Addr<RecordingActor>, Arbiter)>,
+    board: Arc<JobBoard>,
+    threads: ThreadPool,
+    in_flight: InFlight,
+    storage: Option<(Addr<ResultActor>, Arbiter)>,
     /// Pending requests for jobs, by number.
     nexts: Vec<(u64, SpawnHandle)>,
     asked: u64,
@@ -55,19 +55,19 @@ pub(super) struct WorkerActor<Q: Queue> {
     batch_max: usize,
     /// Maximum bytes in one request to settle.
     batch_bytes_max: usize,
-    asking: Pause,
-    settling: Pause,
+    asking: RetryBackoff,
+    settling: RetryBackoff,
     touch_at: Instant,
     look_at: Instant,
     look_every: Duration,
-    phase: Phase,
+    phase: StopPhase,
     stats: Arc<Mutex<WorkerStats>>,
     ended: Option<watch::Sender<Option<Stopped>>>,
 }
 
 /// The progress of the worker's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+enum StopPhase {
     Working,
     /// Handlers may finish until this time.
     Draining(Instant),
@@ -82,40 +82,40 @@ impl<Q: Queue> WorkerActor<Q> {
         queue: Arc<Q>,
         topic: Blob,
         options: HandlerOptions,
-        desk: Arc<Desk>,
-        mut lanes: Lanes,
+        board: Arc<JobBoard>,
+        mut threads: ThreadPool,
         stats: Arc<Mutex<WorkerStats>>,
         ended: watch::Sender<Option<Stopped>>,
     ) -> Result<Self, Error> {
-        lanes.grow()?;
+        threads.grow()?;
         let storage = options.storage.clone().map(|storage| {
             let arbiter = Arbiter::try_new().map_err(|error| {
                 let message = format!("cannot start a thread for the storage: {error}");
                 Error::new(ErrorCode::Unavailable, message)
             })?;
-            let start = move |_: &mut Context<_>| RecordingActor::new(storage.0);
-            Ok::<_, Error>((RecordingActor::start_in_arbiter(&arbiter.handle(), start), arbiter))
+            let start = move |_: &mut Context<_>| ResultActor::new(storage.0);
+            Ok::<_, Error>((ResultActor::start_in_arbiter(&arbiter.handle(), start), arbiter))
         });
         let now = Instant::now();
         Ok(Self {
             queue,
             topic,
-            books: Books::new(options.concurrency),
+            in_flight: InFlight::new(options.concurrency),
             storage: storage.transpose()?,
             nexts: Vec::new(),
             asked: 0,
             settles: 0,
             batch_max: BATCH_JOBS_MAX,
             batch_bytes_max: BATCH_BYTES_MAX,
-            asking: Pause::default(),
-            settling: Pause::default(),
+            asking: RetryBackoff::default(),
+            settling: RetryBackoff::default(),
             touch_at: later(now, options.visibility / 3),
             look_at: now,
             look_every: look_every(&options),
-            phase: Phase::Working,
+            phase: StopPhase::Working,
             options,
-            desk,
-            lanes,
+            board,
+            threads,
             stats,
             ended: Some(ended),
         })
@@ -123,46 +123,46 @@ impl<Q: Queue> WorkerActor<Q> {
 
     /// Does all that is possible after any event.
     fn turn(&mut self, ctx: &mut Context<Self>) {
-        for report in self.desk.take_reports() {
+        for report in self.board.take_reports() {
             self.finish(report);
         }
         self.record(ctx);
         self.settle(ctx);
         self.ask(ctx);
         self.advance(ctx);
-        self.stats.lock().running = self.books.running() as u64;
+        self.stats.lock().running = self.in_flight.running() as u64;
     }
 
-    fn finish(&mut self, Report { reservation, ended }: Report) {
-        let Some(held) = self.books.finish(reservation) else { return };
+    fn finish(&mut self, AttemptReport { reservation, ended }: AttemptReport) {
+        let Some(held) = self.in_flight.finish(reservation) else { return };
         if held.revoked {
-            return self.desk.forget(reservation);
+            return self.board.forget(reservation);
         }
         let verdict = {
             let mut stats = self.stats.lock();
             let fail = |error| Verdict::Retry { after: None, error };
             match ended {
-                Ended::Verdict(verdict) => verdict,
-                Ended::Panicked(said) => {
+                AttemptEnd::Verdict(verdict) => verdict,
+                AttemptEnd::Panicked(said) => {
                     stats.panics += 1;
                     fail(format!("panicked: {said}"))
                 }
-                Ended::GivenUp(Cancelled::TimedOut) => {
+                AttemptEnd::GivenUp(Cancelled::TimedOut) => {
                     stats.timed_out += 1;
                     fail(format!("timed out after {:?}", self.options.attempt_timeout))
                 }
-                Ended::GivenUp(Cancelled::Stopping | Cancelled::Revoked) => Verdict::Release,
+                AttemptEnd::GivenUp(Cancelled::Stopping | Cancelled::Revoked) => Verdict::Release,
             }
         };
         match verdict {
             Verdict::Done { output } if self.storage.is_some() => {
-                self.books.say_when_recorded(reservation, output, held);
+                self.in_flight.settle_when_recorded(reservation, output, held);
             }
-            verdict => self.say(reservation, verdict),
+            verdict => self.settle_verdict(reservation, verdict),
         }
     }
 
-    fn say(&mut self, reservation: Reservation, mut verdict: Verdict) {
+    fn settle_verdict(&mut self, reservation: Reservation, mut verdict: Verdict) {
         verdict.cut_error(ERROR_BYTES_MAX);
         let mut stats = self.stats.lock();
         match verdict {
@@ -171,43 +171,43 @@ impl<Q: Queue> WorkerActor<Q> {
             Verdict::Snooze { .. } => stats.snoozed += 1,
             Verdict::Release => stats.released += 1,
         }
-        self.books.say(reservation, verdict);
+        self.in_flight.settle_later(reservation, verdict);
     }
 
     /// Handles what is due: timed-out attempts, stuck threads, reservations to extend.
     fn look(&mut self, ctx: &mut Context<Self>, now: Instant) {
         self.look_at = now + self.look_every;
-        self.desk.give_up_late(now);
+        self.board.give_up_late(now);
         let HandlerOptions { stuck_after, stuck_max, attempt_timeout, .. } = self.options;
-        for given_up in self.lanes.give_up_stuck(now, stuck_after, stuck_max) {
+        for given_up in self.threads.give_up_stuck(now, stuck_after, stuck_max) {
             tracing::error!(
                 topic = %self.topic,
                 id = given_up.culprit.id,
                 "a handler blocks its thread beyond its time; another thread takes its place"
             );
-            self.desk.forget(given_up.culprit);
+            self.board.forget(given_up.culprit);
             // It is not awaited: a later report is about a job no longer held.
-            if self.books.finish(given_up.culprit).is_some_and(|held| !held.revoked) {
+            if self.in_flight.finish(given_up.culprit).is_some_and(|held| !held.revoked) {
                 let error =
                     format!("timed out after {attempt_timeout:?}, and still blocks its thread");
-                self.say(given_up.culprit, Verdict::Retry { after: None, error });
+                self.settle_verdict(given_up.culprit, Verdict::Retry { after: None, error });
                 self.stats.lock().timed_out += 1;
             }
             for other in given_up.others {
-                if self.books.finish(other).is_some_and(|held| !held.revoked) {
-                    self.say(other, Verdict::Release);
+                if self.in_flight.finish(other).is_some_and(|held| !held.revoked) {
+                    self.settle_verdict(other, Verdict::Release);
                 }
             }
             self.stats.lock().replaced += 1;
         }
-        self.lanes.sweep();
-        if self.phase == Phase::Working
-            && let Err(error) = self.lanes.grow()
+        self.threads.sweep();
+        if self.phase == StopPhase::Working
+            && let Err(error) = self.threads.grow()
         {
             tracing::error!(topic = %self.topic, %error, "a worker has too few threads");
         }
-        let endured = self.lanes.endured(now, stuck_after);
-        self.stats.lock().stuck = (self.lanes.stuck() + endured.len()) as u64;
+        let endured = self.threads.endured(now, stuck_after);
+        self.stats.lock().stuck = (self.threads.stuck() + endured.len()) as u64;
         for reservation in endured {
             self.show_stuck(ctx, reservation);
         }
@@ -217,7 +217,7 @@ impl<Q: Queue> WorkerActor<Q> {
     /// Reports a stuck job in its progress: jobs whose threads were replaced have failed with an
     /// error that says so, but this one is still held.
     fn show_stuck(&mut self, ctx: &mut Context<Self>, reservation: Reservation) {
-        if !self.books.note_stuck(reservation) {
+        if !self.in_flight.note_stuck(reservation) {
             return;
         }
         let note = "stuck: its handler blocks its thread beyond its time, like too many others";
@@ -253,10 +253,10 @@ impl<Q: Queue> Actor for WorkerActor<Q> {
     }
 }
 
-impl<Q: Queue> Handler<Reported> for WorkerActor<Q> {
+impl<Q: Queue> Handler<ReportsReady> for WorkerActor<Q> {
     type Result = ();
 
-    fn handle(&mut self, _: Reported, ctx: &mut Context<Self>) {
+    fn handle(&mut self, _: ReportsReady, ctx: &mut Context<Self>) {
         // Timers starve while messages arrive.
         let now = Instant::now();
         if now >= self.look_at {
@@ -266,10 +266,10 @@ impl<Q: Queue> Handler<Reported> for WorkerActor<Q> {
     }
 }
 
-impl<Q: Queue> Handler<Stop> for WorkerActor<Q> {
+impl<Q: Queue> Handler<StopActor> for WorkerActor<Q> {
     type Result = ();
 
-    fn handle(&mut self, Stop { grace }: Stop, ctx: &mut Context<Self>) {
+    fn handle(&mut self, StopActor { grace }: StopActor, ctx: &mut Context<Self>) {
         self.drain(ctx, grace.unwrap_or_default());
         self.turn(ctx);
     }
@@ -278,7 +278,7 @@ impl<Q: Queue> Handler<Stop> for WorkerActor<Q> {
 /// Turns a panic of a queue's method into an error.
 async fn guarded<T>(method: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     AssertUnwindSafe(method).catch_unwind().await.unwrap_or_else(|panic| {
-        let message = format!("the queue panicked: {}", said(&*panic));
+        let message = format!("the queue panicked: {}", panic_message(&*panic));
         Err(Error::new(ErrorCode::Internal, message))
     })
 }

@@ -10,22 +10,22 @@ use crate::config::work::{BATCH_LIMITS, SETTLES_MAX};
 use crate::error::{Details, Error, ErrorCode};
 use crate::model::{Settlement, Verdict};
 use crate::work::Queue;
-use crate::work::recording_actor::Record;
+use crate::work::result_actor::StoreResults;
 
-type Settled = Result<Vec<Option<Error>>, Error>;
+type SettleAnswers = Result<Vec<Option<Error>>, Error>;
 
 impl<Q: Queue> WorkerActor<Q> {
     pub(super) fn record(&mut self, ctx: &mut Context<Self>) {
         let Some((storage, _)) = &self.storage else { return };
-        let results = self.books.record(self.batch_max);
+        let results = self.in_flight.record(self.batch_max);
         if results.is_empty() {
             return;
         }
-        let recorded = storage.send(Record(results)).into_actor(self);
+        let recorded = storage.send(StoreResults(results)).into_actor(self);
         ctx.spawn(recorded.map(|answers, actor, ctx| {
             let gone = || Some(Error::new(ErrorCode::Unavailable, "the storage has ended"));
             let mut answers = answers.unwrap_or_default().into_iter();
-            for Settlement { reservation, verdict } in actor.books.recorded() {
+            for Settlement { reservation, verdict } in actor.in_flight.recorded() {
                 let verdict = match answers.next().unwrap_or_else(gone) {
                     None => verdict,
                     Some(error) => {
@@ -33,7 +33,7 @@ impl<Q: Queue> WorkerActor<Q> {
                         Verdict::Retry { after: None, error }
                     }
                 };
-                actor.say(reservation, verdict);
+                actor.settle_verdict(reservation, verdict);
             }
             actor.turn(ctx);
         }));
@@ -44,7 +44,7 @@ impl<Q: Queue> WorkerActor<Q> {
             return;
         }
         while self.settles < SETTLES_MAX {
-            let batch = self.books.settle(self.batch_max, self.batch_bytes_max);
+            let batch = self.in_flight.settle(self.batch_max, self.batch_bytes_max);
             if batch.is_empty() {
                 return;
             }
@@ -53,14 +53,14 @@ impl<Q: Queue> WorkerActor<Q> {
             let settled = guarded(async move { queue.settle(sent).await });
             ctx.spawn(settled.into_actor(self).map(move |answers, actor, ctx| {
                 actor.settles -= 1;
-                actor.books.settled(batch.len());
+                actor.in_flight.settled(batch.len());
                 actor.settled(batch, answers);
                 actor.turn(ctx);
             }));
         }
     }
 
-    fn settled(&mut self, batch: Vec<Settlement>, answers: Settled) {
+    fn settled(&mut self, batch: Vec<Settlement>, answers: SettleAnswers) {
         match answers {
             Ok(answers) => {
                 self.settling.succeeded();
@@ -70,7 +70,7 @@ impl<Q: Queue> WorkerActor<Q> {
                     }
                 }
             }
-            Err(error) if self.allows_less(&error) => self.books.say_again(batch),
+            Err(error) if self.allows_less(&error) => self.in_flight.settle_again(batch),
             Err(error) if error.code == ErrorCode::FrameTooLarge => {
                 self.settle_in_parts(batch, error);
             }
@@ -79,7 +79,7 @@ impl<Q: Queue> WorkerActor<Q> {
                 let pause = self.settling.failed(Instant::now(), rand::random());
                 tracing::warn!(topic = %self.topic, %error, ?pause, "the queue did not accept outcomes of jobs");
                 if error.retryable() {
-                    self.books.say_again(batch);
+                    self.in_flight.settle_again(batch);
                 }
                 // A lost settlement resolves itself when its visibility ends.
             }
@@ -94,7 +94,7 @@ impl<Q: Queue> WorkerActor<Q> {
             (_, last) => {
                 self.batch_bytes_max /= 2;
                 batch.extend(last);
-                self.books.say_again(batch);
+                self.in_flight.settle_again(batch);
             }
         }
     }
@@ -105,11 +105,11 @@ impl<Q: Queue> WorkerActor<Q> {
             _ if error.code == ErrorCode::StaleReservation => self.stats.lock().revoked += 1,
             verdict if error.retryable() => {
                 self.settling.failed(Instant::now(), rand::random());
-                self.books.say(reservation, verdict);
+                self.in_flight.settle_later(reservation, verdict);
             }
             Verdict::Done { .. } => {
                 let error = format!("recording failed: {error}");
-                self.say(reservation, Verdict::Retry { after: None, error });
+                self.settle_verdict(reservation, Verdict::Retry { after: None, error });
             }
             _ => {
                 tracing::warn!(topic = %self.topic, id = reservation.id, %error, "the outcome of a job was refused");

@@ -16,7 +16,7 @@ use crate::durable::damage::{flip, refused, written};
 use crate::durable::failure::limited;
 use crate::durable::kills::{count_of, write};
 use crate::durable::{Home, connect, serve_in, within};
-use crate::process::{PATIENCE, Ran, Server, run};
+use crate::process::{Ran, Server, TIMEOUT, run};
 use crate::support::body::{self, Body, get, key, set};
 use crate::support::handlers::{does, job, push, texts};
 use crate::support::jobs;
@@ -35,7 +35,7 @@ async fn abuse_20_a_handler_that_panics_fails_its_caller_and_the_server_lives() 
     let backoff = Some(Backoff::Constant(Duration::ZERO));
     let options = PushOptions { retry_max: Some(1), backoff, ..PushOptions::default() };
     let id = push(&client, "t", "this", options).await;
-    let error = within(texts("t").result(&client, id).wait(PATIENCE)).await.unwrap_err();
+    let error = within(texts("t").result(&client, id).wait(TIMEOUT)).await.unwrap_err();
     assert_eq!(error.code, wakeful::ErrorCode::JobDead, "{error}");
     assert!(error.message.contains("about this"), "{error}");
     assert_eq!(job(&client, id).await.failures, 2);

@@ -8,7 +8,7 @@ use super::victim::{Victim, closed, connections};
 use super::{KIB, MIB};
 use crate::support::body::{self, From, get, key, prefix, set};
 use crate::support::raw::{ERROR, PING, PREFACE, Raw, hello, request};
-use crate::support::{PATIENCE, eventually, jobs};
+use crate::support::{TIMEOUT, eventually, jobs};
 
 /// The start of a frame of the largest size there may be, of which no more ever comes.
 fn stalled() -> Vec<u8> {
@@ -65,7 +65,7 @@ fn abuse_02_a_frame_that_stalls_ends_at_its_deadline() {
 pub(super) fn trickle(peers: &[Raw], bytes: &[u8]) -> Vec<Vec<u8>> {
     let mut said = vec![(Vec::new(), false); peers.len()];
     peers.iter().for_each(|raw| raw.socket().set_nonblocking(true).unwrap());
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     for byte in bytes {
         for (raw, (said, ended)) in peers.iter().zip(&mut said).filter(|(_, it)| !it.1) {
             // What is refused is read below.

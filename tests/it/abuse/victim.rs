@@ -9,7 +9,7 @@ use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 use super::{ELSEWHERE, KIB};
 use crate::process::{Ran, Server, wakeful};
 use crate::support::raw::Raw;
-use crate::support::{PATIENCE, eventually};
+use crate::support::{TIMEOUT, eventually};
 
 pub(super) struct Victim {
     server: Server,
@@ -136,6 +136,6 @@ pub(super) fn closed(raw: &Raw) -> Vec<u8> {
 /// Sends these pieces until the server ends the connection; tells how many.
 pub(super) fn flood(raw: &Raw, pieces: impl Iterator<Item = Vec<u8>>) -> usize {
     let mut socket = raw.socket();
-    socket.set_write_timeout(Some(PATIENCE)).unwrap();
+    socket.set_write_timeout(Some(TIMEOUT)).unwrap();
     pieces.take_while(|piece| std::io::Write::write_all(&mut socket, piece).is_ok()).count()
 }

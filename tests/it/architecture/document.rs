@@ -8,7 +8,7 @@ use super::{files, map, name_of, relative};
 
 /// Crates whose types are kept to the modules beside them.
 const KEPT: [(&str, &[&str]); 9] = [
-    ("actix", &["actor", "handle", "local_job", "local_watch", "service", "work"]),
+    ("actix", &["actor", "handle", "local_job", "local_watch", "node", "work"]),
     ("argon2", &["auth"]),
     ("bincode", &["jobs", "record", "rpc::codec"]),
     ("clap", &["cli"]),

@@ -36,7 +36,7 @@ const BELOW_CORES: [&str; 10] = [
     "environment::RandomState",
     "error",
     "fair",
-    "journal::Batch",
+    "journal::RecordBatch",
     "model",
     "record",
     "store",

@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use wakeful::auth::{Action, AuthFile, Book, Credentials, NewToken, Pattern, hash_password};
+use wakeful::auth::{Action, AuthFile, Credentials, NewToken, Pattern, UserStore, hash_password};
 use wakeful::config::AuthConfig;
 use wakeful::{Client, ClientConfig, ErrorCode};
 
@@ -74,7 +74,7 @@ impl Users {
         self.change(|book| book.set_password(name, Some(&hash)).unwrap());
     }
 
-    pub(crate) fn change(&self, change: impl FnOnce(&mut Book)) {
+    pub(crate) fn change(&self, change: impl FnOnce(&mut UserStore)) {
         let changed = self.file.update(&AuthConfig::new(), |book| {
             change(book);
             Ok(())
@@ -136,8 +136,8 @@ impl Users {
     fn config(&self, name: &str, server: &Server) -> ClientConfig {
         let mut config = ClientConfig::new(server.addr());
         config.credentials = Some(Credentials::token(self.token(name)));
-        config.call_deadline = Some(crate::process::PATIENCE);
-        config.connect_timeout = crate::process::PATIENCE;
+        config.call_deadline = Some(crate::process::TIMEOUT);
+        config.connect_timeout = crate::process::TIMEOUT;
         config.reconnect_backoff_min = std::time::Duration::from_millis(1);
         config.reconnect_backoff_max = std::time::Duration::from_millis(10);
         config

@@ -8,7 +8,7 @@ use wakeful::{
 };
 
 use super::{NOT_LOGGED_IN, PERMISSION_DENIED, Users};
-use crate::process::{PATIENCE, until};
+use crate::process::{TIMEOUT, until};
 use crate::support::body::{self, Push};
 use crate::support::jobs;
 use crate::support::raw::ERROR;
@@ -145,7 +145,7 @@ async fn a4_whoever_awaits_a_job_by_its_id_does_so_no_longer_than_its_topic_may_
     let mut waits = Vec::new();
     for topic in ["mail", "other"] {
         let id = app.push(topic, "p", PushOptions::default()).await.unwrap().id;
-        let awaits = JobRequest::Await { job: JobRef::Id(id), wait: Some(PATIENCE) };
+        let awaits = JobRequest::Await { job: JobRef::Id(id), wait: Some(TIMEOUT) };
         waits.push((id, app.go(Request::Job(awaits))));
     }
     // Both are parked: what is asked behind them has its answer.
@@ -174,13 +174,13 @@ async fn a4_jobs_go_back_at_no_cost_when_their_grant_ends() {
     let mail = app.reserve(ReserveRequest::new("mail")).await.unwrap();
     let other = app.reserve(ReserveRequest::new("other")).await.unwrap();
     let waits = app.go(wakeful::Request::Job(wakeful::JobRequest::Reserve(ReserveRequest {
-        wait: Some(PATIENCE),
+        wait: Some(TIMEOUT),
         ..ReserveRequest::new("mail")
     })));
     take(&users, Action::Work, "mail");
     let error = waits.await.unwrap_err();
     assert_eq!(error.code, ErrorCode::PermissionDenied, "{error}");
-    let request = ReserveRequest { wait: Some(PATIENCE), ..ReserveRequest::new("mail") };
+    let request = ReserveRequest { wait: Some(TIMEOUT), ..ReserveRequest::new("mail") };
     let again = root.reserve(request).await.unwrap();
     assert_eq!(again[0].reservation.id, mail[0].reservation.id);
     assert_eq!((again[0].losses, again[0].failures), (0, 0));
@@ -278,7 +278,7 @@ async fn a4_the_watch_of_a_client_ends_with_the_reason() {
         users.run("root", &server, &["status", "--json"]).json()["watches"] == 2
     });
     take(&users, Action::Watch, "a/*");
-    let error = tokio::time::timeout(PATIENCE, watch.next()).await.unwrap().unwrap().unwrap_err();
+    let error = tokio::time::timeout(TIMEOUT, watch.next()).await.unwrap().unwrap().unwrap_err();
     assert_eq!(error.code, ErrorCode::PermissionDenied, "{error}");
     assert!(command.finish().fails(1).contains("not permitted"));
     root.close().await;

@@ -16,7 +16,7 @@ use futures_util::StreamExt;
 use wakeful::{Client, ClientConfig, Event, Operations, StatusReply, WatchItem, WatchStream};
 
 use self::proxy::Proxy;
-use crate::process::{PATIENCE, Server};
+use crate::process::{Server, TIMEOUT};
 
 /// What a randomized test runs with: a few seeds, or the one in `WAKEFUL_SEED`.
 fn seeds() -> Vec<u64> {
@@ -41,19 +41,19 @@ async fn connect(addr: &str) -> Client {
 /// The defaults, but back at once after a lost connection.
 fn config(addr: &str) -> ClientConfig {
     let mut config = ClientConfig::new(addr);
-    config.call_deadline = Some(PATIENCE);
+    config.call_deadline = Some(TIMEOUT);
     config.reconnect_backoff_min = std::time::Duration::from_millis(1);
     config.reconnect_backoff_max = std::time::Duration::from_millis(10);
     config
 }
 
 async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.expect("it does not come")
+    tokio::time::timeout(TIMEOUT, future).await.expect("it does not come")
 }
 
 /// Asks for the status until it is as it should be.
 async fn until_status(client: &Client, what: &str, holds: impl Fn(&StatusReply) -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let status = within(client.status()).await.unwrap();
         if holds(&status) {

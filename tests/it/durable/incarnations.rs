@@ -7,7 +7,7 @@ use wakeful::{
 };
 
 use super::{Home, connect, serve_in, within};
-use crate::process::{PATIENCE, Server, until};
+use crate::process::{Server, TIMEOUT, until};
 
 fn store_id(server: &Server) -> String {
     server.run(&["status", "--json"]).json()["store_id"].as_str().unwrap().to_owned()
@@ -60,7 +60,7 @@ async fn d3_a_watch_and_a_reservation_of_before_an_unclean_end_are_refused_over_
     let seen = within(client.set(SetRequest::new("a", "1"))).await.unwrap().revision;
     assert!(within(watch.next()).await.unwrap().is_ok());
     let listener = client.clone();
-    let told = tokio::spawn(async move { listener.revoked(Some(PATIENCE)).await });
+    let told = tokio::spawn(async move { listener.revoked(Some(TIMEOUT)).await });
     // Whoever listens before this answer is told.
     within(client.touch(vec![job.reservation], None)).await.unwrap();
     end(server, "KILL");

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use wakeful::{Client, ClientConfig};
 
-use crate::process::{PATIENCE, Server};
+use crate::process::{Server, TIMEOUT};
 
 /// A data directory that outlives its servers, one at a time.
 pub(crate) struct Home(tempfile::TempDir);
@@ -73,5 +73,5 @@ pub(crate) async fn connect(addr: &str) -> Client {
 }
 
 pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.expect("it does not come")
+    tokio::time::timeout(TIMEOUT, future).await.expect("it does not come")
 }

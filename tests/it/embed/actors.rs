@@ -111,7 +111,7 @@ async fn r5_an_actor_that_watches_is_told_of_the_stop() {
 }
 
 async fn until_free(wakeful: &Wakeful) {
-    let deadline = Instant::now() + super::PATIENCE;
+    let deadline = Instant::now() + super::TIMEOUT;
     while held(wakeful).await != (0, 0, 0) {
         assert!(Instant::now() < deadline, "still held: {:?}", held(wakeful).await);
     }

@@ -10,7 +10,7 @@ mod stop;
 
 use wakeful::{Config, Event, Operations, Wakeful, WatchItem};
 
-use crate::support::{PATIENCE, within};
+use crate::support::{TIMEOUT, within};
 
 fn start() -> Wakeful {
     Wakeful::start(Config::new()).unwrap()

@@ -23,7 +23,7 @@ use wakeful::{
 };
 
 use super::{events, start};
-use crate::support::PATIENCE;
+use crate::support::TIMEOUT;
 use crate::support::handlers::echoes;
 
 /// Runs `future` without a runtime.
@@ -182,7 +182,7 @@ fn e3_without_a_runtime_what_needs_one_is_refused_in_words() {
     let dir = tempfile::tempdir().unwrap();
     let auth = no_users(dir.path());
     refused(LinkUsers::new(auth), "LinkUsers::new", tokio);
-    let (wait, visibility) = (PATIENCE, PATIENCE);
+    let (wait, visibility) = (TIMEOUT, TIMEOUT);
     let next = Next { credits: 1, wait, visibility };
     refused(run(MemoryQueue::new(Bounds::default()).next(next)), "MemoryQueue::next", tokio);
     run(wakeful.stop());

@@ -169,7 +169,7 @@ async fn live_and_stop() {
         assert_eq!(stopped.stuck, 0);
     }
     // The silent connection is closed, and nobody listens any more.
-    silent.set_read_timeout(Some(super::PATIENCE)).unwrap();
+    silent.set_read_timeout(Some(super::TIMEOUT)).unwrap();
     let mut said = Vec::new();
     assert!(silent.read_to_end(&mut said).is_ok());
     assert!(TcpStream::connect(addr).is_err());

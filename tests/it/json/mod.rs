@@ -14,7 +14,7 @@ use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 
 use serde_json::Value;
 
-use crate::support::PATIENCE;
+use crate::support::TIMEOUT;
 
 /// A client that is nothing but a socket, whose JSON is written by hand.
 pub(crate) struct Json<S = TcpStream> {
@@ -26,8 +26,8 @@ pub(crate) struct Json<S = TcpStream> {
 impl Json<TcpStream> {
     pub(crate) fn connect(addr: impl ToSocketAddrs) -> Self {
         let socket = TcpStream::connect(addr).expect("the server listens");
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        socket.set_write_timeout(Some(PATIENCE)).unwrap();
+        socket.set_read_timeout(Some(TIMEOUT)).unwrap();
+        socket.set_write_timeout(Some(TIMEOUT)).unwrap();
         socket.set_nodelay(true).unwrap();
         Self::over(socket)
     }

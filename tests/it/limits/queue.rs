@@ -9,7 +9,7 @@ use wakeful::{
 
 use super::{Row, refusal, typed};
 use crate::support::raw::Raw;
-use crate::support::{PATIENCE, jobs, until};
+use crate::support::{TIMEOUT, jobs, until};
 
 pub(super) fn rows() -> Vec<Row> {
     [room(), pushes(), times(), schedules(), requests(), results(), waits(), several()]
@@ -223,7 +223,7 @@ fn results() -> Vec<Row> {
 }
 
 fn waits() -> Vec<Row> {
-    let waiting = || ReserveRequest { wait: Some(PATIENCE), ..ReserveRequest::new("t") };
+    let waiting = || ReserveRequest { wait: Some(TIMEOUT), ..ReserveRequest::new("t") };
     vec![
         Row::inside("queue.parked_max", "0", 0, async move |it: &Wakeful| {
             refusal(it, it.reserve(waiting())).await
@@ -242,16 +242,16 @@ fn waits() -> Vec<Row> {
         }),
         Row::inside("queue.parked_max", "0", 0, async |it: &Wakeful| {
             let id = it.push("t", "p", PushOptions::default()).await.unwrap().id;
-            refusal(it, it.await_job(JobRef::Id(id), Some(PATIENCE))).await
+            refusal(it, it.await_job(JobRef::Id(id), Some(TIMEOUT))).await
         }),
         Row::inside("queue.parked_max", "0", 0, async |it: &Wakeful| {
             push(it, "t", "p").await;
-            refusal(it, it.push_all(vec![job("t", "p")], PATIENCE)).await
+            refusal(it, it.push_all(vec![job("t", "p")], TIMEOUT)).await
         })
         .with(&[("queue.topic_jobs_max", "1")]),
         Row::inside("queue.parked_bytes_max", "8", 8, async |it: &Wakeful| {
             push(it, "t", "p").await;
-            refusal(it, it.push_all(vec![job("t", "123456789")], PATIENCE)).await
+            refusal(it, it.push_all(vec![job("t", "123456789")], TIMEOUT)).await
         })
         .with(&[("queue.topic_jobs_max", "1")]),
     ]

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use wakeful::auth::{Action, Auth, AuthFile, Book, NewToken, Pattern, hash_password};
+use wakeful::auth::{Action, Auth, AuthFile, NewToken, Pattern, UserStore, hash_password};
 use wakeful::config::AuthConfig;
 use wakeful::{Config, Error, ErrorCode, Wakeful};
 
@@ -16,7 +16,7 @@ pub(super) fn rows() -> Vec<Row> {
 }
 
 /// Returns the refusal of a change of the file of users, which must write nothing.
-fn changed(config: &Config, change: impl FnOnce(&mut Book)) -> Error {
+fn changed(config: &Config, change: impl FnOnce(&mut UserStore)) -> Error {
     let dir = tempfile::tempdir().unwrap();
     let file = AuthFile::new(dir.path().join("users.toml"));
     let refusal = file.update(&config.auth, |book| {
@@ -28,7 +28,7 @@ fn changed(config: &Config, change: impl FnOnce(&mut Book)) -> Error {
 }
 
 fn files() -> Vec<Row> {
-    fn row(limit: &'static str, set: &'static str, value: u64, change: fn(&mut Book)) -> Row {
+    fn row(limit: &'static str, set: &'static str, value: u64, change: fn(&mut UserStore)) -> Row {
         Row::new(limit, set, value, async move |config: Config| changed(&config, change)).in_words()
     }
     vec![

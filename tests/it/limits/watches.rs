@@ -5,7 +5,7 @@ use std::time::Duration;
 use wakeful::{Client, KeyRange, Operations, WaitRequest, Wakeful, WatchRequest};
 
 use super::{Row, refusal};
-use crate::support::PATIENCE;
+use crate::support::TIMEOUT;
 
 fn watch() -> WatchRequest {
     WatchRequest::new(KeyRange::key("a"))
@@ -28,7 +28,7 @@ pub(super) fn rows() -> Vec<Row> {
         }),
         Row::inside("watch.watches_max", "1", 1, async |it: &Wakeful| {
             let _first = it.watch(watch()).await.unwrap();
-            refusal(it, it.wait(wait(PATIENCE))).await
+            refusal(it, it.wait(wait(TIMEOUT))).await
         }),
         Row::inside("watch.streams_max", "1", 1, async |it: &Wakeful| {
             let _first = it.watch(watch()).await.unwrap();
@@ -43,8 +43,8 @@ pub(super) fn rows() -> Vec<Row> {
         // A second wait, and a watch on a stream that there is.
         Row::inside("watch.watches_per_connection_max", "1", 1, async |it: &Wakeful| {
             let client = client(it).await;
-            let _first = client.go_wait(wait(PATIENCE));
-            refusal(it, client.wait(wait(PATIENCE))).await
+            let _first = client.go_wait(wait(TIMEOUT));
+            refusal(it, client.wait(wait(TIMEOUT))).await
         }),
         Row::inside("watch.watches_per_connection_max", "1", 1, async |it: &Wakeful| {
             let client = client(it).await;

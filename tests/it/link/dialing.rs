@@ -8,7 +8,7 @@ use wakeful::{
 };
 
 use super::{Double, Relay, TOKEN, dialing, impatient};
-use crate::process::{PATIENCE, Running, wakeful};
+use crate::process::{Running, TIMEOUT, wakeful};
 use crate::support::{until, within};
 
 fn options(name: &str) -> DialOptions {
@@ -85,13 +85,13 @@ async fn l9_a_worker_asks_for_jobs_and_is_called_with_them_over_one_link() {
         let id = within(topic.push(&public, &job, PushOptions::default())).await.unwrap();
         let called: u64 = within(to_inside.invoke("Worker.Double", &job)).await.unwrap();
         assert_eq!(called, job * 2);
-        assert_eq!(within(topic.result(&public, id).wait(PATIENCE)).await, Ok(job * 2));
+        assert_eq!(within(topic.result(&public, id).wait(TIMEOUT)).await, Ok(job * 2));
         inside.set(SetRequest::new("done", job.to_string())).await.unwrap();
         let item = within(watch.next()).await.unwrap().unwrap();
         let WatchItem::Events { events, .. } = item else { panic!("{item:?}") };
         assert_eq!(events[0].kv.value, job.to_string().as_str());
     }
-    within(worker.stop(PATIENCE)).await;
+    within(worker.stop(TIMEOUT)).await;
     inside.stop().await;
     public.stop().await;
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use wakeful::{Client, ClientConfig, Config, JobContext, JobError, JobHandler};
 
-use crate::process::{PATIENCE, Ran, Running, wakeful};
+use crate::process::{Ran, Running, TIMEOUT, wakeful};
 
 /// What servers show to relays here.
 pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -89,7 +89,7 @@ impl Relay {
 /// The defaults, but back at once after a lost connection.
 fn client_config(addr: &str) -> ClientConfig {
     let mut config = ClientConfig::new(addr);
-    config.call_deadline = Some(PATIENCE);
+    config.call_deadline = Some(TIMEOUT);
     config.reconnect_backoff_min = Duration::from_millis(5);
     config.reconnect_backoff_max = Duration::from_millis(100);
     config

@@ -11,7 +11,7 @@ use wakeful::{
 };
 
 use super::{Dialing, Double, Relay, TOKEN, client_config, dialing};
-use crate::process::{PATIENCE, Running, Server};
+use crate::process::{Running, Server, TIMEOUT};
 use crate::support::{until, within, write_secret};
 
 #[test]
@@ -102,9 +102,9 @@ async fn l6_workers_work_through_a_relay() {
     let topic: Topic<u64, u64> = Topic::new("double");
     for job in 0..20 {
         let id = within(topic.push(&pusher, &job, PushOptions::default())).await.unwrap();
-        assert_eq!(within(topic.result(&pusher, id).wait(PATIENCE)).await, Ok(job * 2));
+        assert_eq!(within(topic.result(&pusher, id).wait(TIMEOUT)).await, Ok(job * 2));
     }
-    worker.stop(PATIENCE).await;
+    worker.stop(TIMEOUT).await;
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn l5_a_json_client_names_its_server_by_a_first_call() {
     let relay = Relay::start();
     let call = |lines: &[Value]| -> Vec<Value> {
         let mut socket = TcpStream::connect(&relay.listening).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_read_timeout(Some(TIMEOUT)).unwrap();
         for line in lines {
             writeln!(socket, "{line}").unwrap();
         }

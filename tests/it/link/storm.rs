@@ -13,7 +13,7 @@ use crate::support::within;
 const DIALERS: usize = 1_000;
 
 /// All of them wait for each other; on a slow machine that takes its time.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Each side of a thousand connections is a file.
 fn allow_files() {
@@ -61,14 +61,14 @@ async fn l8_a_storm_of_a_thousand_dialers_is_survived() {
             handle.up().await.unwrap();
         }
     };
-    tokio::time::timeout(PATIENCE, all_up(&handles)).await.expect("all are there");
+    tokio::time::timeout(TIMEOUT, all_up(&handles)).await.expect("all are there");
     let relay = relay.again(&limits);
     relay.until_there("home");
     let before = calls.load(Ordering::Relaxed);
     for handle in &handles {
         // Each has noticed that its link is gone, and has another.
         let again = crate::support::until("it is there again", async || handle.links() > 1);
-        tokio::time::timeout(PATIENCE, again).await.expect("all are there again");
+        tokio::time::timeout(TIMEOUT, again).await.expect("all are there again");
     }
     crate::support::until("the client beside them was served", async || {
         calls.load(Ordering::Relaxed) > before
@@ -78,5 +78,5 @@ async fn l8_a_storm_of_a_thousand_dialers_is_survived() {
     assert!(within(last.get("a")).await.unwrap().kv.is_none());
     over.store(true, Ordering::Relaxed);
     within(well_behaved).await.unwrap().unwrap();
-    tokio::time::timeout(PATIENCE, dialer.stop()).await.expect("it stops");
+    tokio::time::timeout(TIMEOUT, dialer.stop()).await.expect("it stops");
 }

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use wakeful::auth::{Action, AuthFile, Book, NewToken, Pattern};
+use wakeful::auth::{Action, AuthFile, NewToken, Pattern, UserStore};
 use wakeful::config::AuthConfig;
 
 use super::{Dialing, Relay, dialing};
@@ -35,7 +35,7 @@ impl Users {
         users
     }
 
-    fn change(&self, change: impl FnOnce(&mut Book)) {
+    fn change(&self, change: impl FnOnce(&mut UserStore)) {
         let changed = self.file.update(&AuthConfig::new(), |book| {
             change(book);
             Ok(())

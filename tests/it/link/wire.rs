@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 
 use super::{Relay, TOKEN};
-use crate::process::PATIENCE;
+use crate::process::TIMEOUT;
 use crate::support::body::{Body, Reader, refusal};
 use crate::support::raw::{HELLO, PING, PONG, PREFACE, WELCOME, frame, http_body};
 
@@ -16,7 +16,7 @@ struct Raw(TcpStream);
 impl Raw {
     fn connect(addr: &str) -> Self {
         let socket = TcpStream::connect(addr).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_read_timeout(Some(TIMEOUT)).unwrap();
         Self(socket)
     }
 

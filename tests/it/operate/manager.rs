@@ -7,7 +7,7 @@ use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 
 use super::{Folder, Served};
-use crate::process::{BINARY, Killed, PATIENCE, exit_of, run, wakeful};
+use crate::process::{BINARY, Killed, TIMEOUT, exit_of, run, wakeful};
 
 /// A service manager, as far as a server sees one.
 struct Manager {
@@ -20,7 +20,7 @@ impl Manager {
     fn new() -> Self {
         let folder = Folder::new();
         let socket = UnixDatagram::bind(folder.path("notify")).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_read_timeout(Some(TIMEOUT)).unwrap();
         Self { folder, socket, told: VecDeque::new() }
     }
 

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use wakeful::{Client, ClientConfig, Operations, SetRequest};
 
 use super::{Folder, Served};
-use crate::process::{PATIENCE, until};
+use crate::process::{TIMEOUT, until};
 use crate::support::body;
 use crate::support::raw::{CANCEL, GOODBYE, Raw, frame};
 
@@ -17,7 +17,7 @@ use crate::support::raw::{CANCEL, GOODBYE, Raw, frame};
 fn write(addr: String, who: usize, acknowledged: &AtomicU64, gone: CancellationToken) -> u64 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let config = ClientConfig { call_deadline: Some(PATIENCE), ..ClientConfig::new(addr) };
+        let config = ClientConfig { call_deadline: Some(TIMEOUT), ..ClientConfig::new(addr) };
         let client = Client::connect_with(config).await.unwrap();
         for nth in 0.. {
             let set = client.set(SetRequest::new(format!("{who}/{nth:06}"), "there"));

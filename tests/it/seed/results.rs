@@ -11,7 +11,7 @@ use super::{Seen, start};
 use crate::support::handlers::{
     LONG, does, echoes, job, patient, push, result, retries, texts, topic,
 };
-use crate::support::{PATIENCE, within};
+use crate::support::{TIMEOUT, within};
 
 fn named(index: &str) -> PushOptions {
     PushOptions { index: Some(index.into()), ..PushOptions::default() }
@@ -24,7 +24,7 @@ async fn s10_an_index_is_the_same_if_it_is_equal() {
     assert_eq!(push(&wakeful, "t", "again", named(&format!("photo-{}", 17))).await, id);
     let options = patient().with_storage(Arc::clone(&storage));
     let worker = wakeful.handle("t", echoes(), options).unwrap();
-    let found = texts("t").result_of(&wakeful, format!("photo-{}", 17)).wait(PATIENCE);
+    let found = texts("t").result_of(&wakeful, format!("photo-{}", 17)).wait(TIMEOUT);
     assert_eq!(within(found).await.unwrap(), "photo");
     let key = ResultKey::Index(format!("photo-{}", 17).into());
     assert_eq!(within(storage.get(key)).await.unwrap().unwrap().id, id);

@@ -12,7 +12,7 @@ use wakeful::{
 
 use super::{Seen, start};
 use crate::support::handlers::{LONG, does, job, patient, push, result, retries, texts, topic};
-use crate::support::{PATIENCE, until, within};
+use crate::support::{TIMEOUT, until, within};
 
 /// Notes what it is given; fails so often at each job.
 fn fails(times: u32, seen: &Seen) -> impl JobHandler<Job = String, Output = String> {
@@ -33,7 +33,7 @@ async fn s05_a_retry_needs_no_room_in_a_full_queue() {
     assert_eq!(full.code, ErrorCode::Full);
     // Waits for the place that each retry would have to win.
     let payload = texts("t").encode(&"second".to_owned()).unwrap();
-    let second = wakeful.push_all(vec![PushRequest::new("t", payload)], PATIENCE);
+    let second = wakeful.push_all(vec![PushRequest::new("t", payload)], TIMEOUT);
     tokio::pin!(second);
     assert!(futures_util::poll!(second.as_mut()).is_pending());
     let worker = wakeful.handle("t", fails(3, &seen), patient()).unwrap();

@@ -12,7 +12,7 @@ use wakeful::{
     PushOptions, Topic, TopicInfo,
 };
 
-use super::{PATIENCE, within};
+use super::{TIMEOUT, within};
 
 /// A time that is not over during a test.
 pub(crate) const LONG: Duration = Duration::from_secs(600);
@@ -81,7 +81,7 @@ pub(crate) async fn push(jobs: &impl Jobs, topic: &str, text: &str, options: Pus
 
 /// What a job has come to, once it has.
 pub(crate) async fn result(jobs: &impl Jobs, topic: &str, id: JobId) -> Result<String, Error> {
-    within(texts(topic).result(jobs, id).wait(PATIENCE)).await
+    within(texts(topic).result(jobs, id).wait(TIMEOUT)).await
 }
 
 pub(crate) async fn job(jobs: &impl Jobs, id: JobId) -> JobInfo {

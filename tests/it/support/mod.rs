@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 /// After this, what was waited for does not come: generous, as builds and other tests share the
 /// machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Writes a file with a secret, which only its owner can read.
 pub(crate) fn write_secret(path: &Path, secret: impl AsRef<[u8]>) {
@@ -27,14 +27,14 @@ pub(crate) fn write_secret(path: &Path, secret: impl AsRef<[u8]>) {
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
-        assert!(start.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        assert!(start.elapsed() < TIMEOUT, "not within {TIMEOUT:?}: {what}");
         thread::sleep(Duration::from_millis(5));
     }
 }
 
 /// Waits for what must come.
 pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.expect("it does not come")
+    tokio::time::timeout(TIMEOUT, future).await.expect("it does not come")
 }
 
 /// Waits until `holds`, as [`eventually`] does, without blocking the thread.
@@ -44,8 +44,5 @@ pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    assert!(
-        tokio::time::timeout(PATIENCE, polled).await.is_ok(),
-        "not within {PATIENCE:?}: {what}"
-    );
+    assert!(tokio::time::timeout(TIMEOUT, polled).await.is_ok(), "not within {TIMEOUT:?}: {what}");
 }

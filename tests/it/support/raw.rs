@@ -6,7 +6,7 @@ use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 
 use socket2::{Domain, Socket, Type};
 
-use super::PATIENCE;
+use super::TIMEOUT;
 use super::body::{self, Body, Push, Reader, Refusal, Status};
 
 pub(crate) const PREFACE: &[u8; 8] = b"WAKEFUL\x01";
@@ -114,8 +114,8 @@ impl Raw {
     }
 
     fn on(socket: TcpStream) -> Self {
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        socket.set_write_timeout(Some(PATIENCE)).unwrap();
+        socket.set_read_timeout(Some(TIMEOUT)).unwrap();
+        socket.set_write_timeout(Some(TIMEOUT)).unwrap();
         socket.set_nodelay(true).unwrap();
         Self { socket, received: Vec::new(), next_id: 1 }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use wakeful::{Config, Service, Wakeful};
 
-use super::PATIENCE;
+use super::TIMEOUT;
 
 /// A Wakeful on a free port. Dropping it stops it, and fails the test if it does not stop.
 pub(crate) struct Server {
@@ -28,7 +28,7 @@ impl Server {
 
     /// With services of the application's own, and patience with what is in flight at an end.
     pub(crate) fn offering(services: Vec<Service>) -> Self {
-        Self::start_and(|config| config.rpc.shutdown_grace = PATIENCE, services)
+        Self::start_and(|config| config.rpc.shutdown_grace = TIMEOUT, services)
     }
 
     /// With what `change` makes of the defaults. Stops quickly unless that says otherwise.
@@ -59,7 +59,7 @@ impl Server {
             });
             let _ = ended.send(());
         });
-        let (addr, wakeful) = start.recv_timeout(PATIENCE).expect("the server starts");
+        let (addr, wakeful) = start.recv_timeout(TIMEOUT).expect("the server starts");
         Self { addr, wakeful, stop: Some(stop), stopped, thread: Some(thread), grace }
     }
 
@@ -94,7 +94,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         drop(self.stop.take());
         if !thread::panicking() {
-            let limit = self.grace + PATIENCE;
+            let limit = self.grace + TIMEOUT;
             self.finish_stop(limit);
         }
     }

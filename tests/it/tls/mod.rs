@@ -23,7 +23,7 @@ use rustls::{ClientConnection, RootCertStore, StreamOwned};
 use wakeful::{Client, ClientCertificate, ClientConfig, ClientTls, Error};
 
 use crate::process::{Ran, Running, wakeful};
-use crate::support::{PATIENCE, within, write_secret};
+use crate::support::{TIMEOUT, within, write_secret};
 
 /// What a stranger's socket sends that begins a handshake and does not go on.
 const HALF_A_HELLO: [u8; 11] = [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
@@ -143,7 +143,7 @@ fn config(addr: SocketAddr, tls: Option<ClientTls>) -> ClientConfig {
     ClientConfig {
         tls,
         reconnect_backoff_min: std::time::Duration::from_millis(1),
-        connect_timeout: PATIENCE,
+        connect_timeout: TIMEOUT,
         ..ClientConfig::new(addr.to_string())
     }
 }
@@ -165,7 +165,7 @@ fn stream(addr: SocketAddr, authority: &Authority) -> StreamOwned<ClientConnecti
     let name = ServerName::try_from("127.0.0.1").unwrap();
     let connection = ClientConnection::new(Arc::new(config), name).unwrap();
     let socket = TcpStream::connect(addr).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_read_timeout(Some(TIMEOUT)).unwrap();
     StreamOwned::new(connection, socket)
 }
 

@@ -8,7 +8,7 @@ use wakeful::{ErrorCode, Operations, SetRequest};
 
 use super::{Authority, HALF_A_HELLO, Server, connect, refused, stream, text};
 use crate::support::raw::{PREFACE, Raw, hello, http_body};
-use crate::support::{PATIENCE, until, within};
+use crate::support::{TIMEOUT, until, within};
 
 #[test]
 fn tls5_who_speaks_no_tls_is_told_to() {
@@ -90,7 +90,7 @@ fn tls6_a_handshake_that_takes_too_long_is_the_end() {
     );
     for trickles in [false, true] {
         let mut slow = TcpStream::connect(server.addr).unwrap();
-        slow.set_read_timeout(Some(PATIENCE)).unwrap();
+        slow.set_read_timeout(Some(TIMEOUT)).unwrap();
         slow.write_all(&HALF_A_HELLO).unwrap();
         if trickles {
             slow.set_read_timeout(Some(std::time::Duration::from_millis(20))).unwrap();

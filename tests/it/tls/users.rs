@@ -1,7 +1,7 @@
 //! TLS4 where there are users: a certificate is the login of the user that it names.
 
 use futures_util::StreamExt;
-use wakeful::auth::{Action, AuthFile, Book, Credentials, NewToken, Pattern};
+use wakeful::auth::{Action, AuthFile, Credentials, NewToken, Pattern, UserStore};
 use wakeful::config::AuthConfig;
 use wakeful::{
     Client, ClientConfig, ClientTls, Error, ErrorCode, KeyRange, Operations, SetRequest,
@@ -19,7 +19,7 @@ fn code<T: std::fmt::Debug>(done: Result<T, Error>) -> ErrorCode {
 async fn tls4_a_certificate_is_the_login_of_its_user() {
     let authority = Authority::new();
     let file = AuthFile::new(authority.dir.path().join("users.toml"));
-    let change = |change: &dyn Fn(&mut Book)| {
+    let change = |change: &dyn Fn(&mut UserStore)| {
         let changed = file.update(&AuthConfig::new(), |book| {
             change(book);
             Ok(())

@@ -8,11 +8,11 @@ use mio::{Events, Poll};
 
 use wakeful::{Error, ErrorCode};
 
-use super::super::caller::{PATIENCE, lost};
+use super::super::caller::{TIMEOUT, lost};
 use super::super::connection::{Connection, SCRATCH_BYTES};
 use super::super::tally::Tally;
 use super::peer::{Heard, Peer, Speech};
-use crate::Place;
+use crate::LoadedServer;
 
 /// Pause between rounds, so that the system is idle and the worker waits.
 const BREATH: Duration = Duration::from_millis(1);
@@ -28,12 +28,12 @@ struct Line {
 /// Measures the given number of rounds.
 pub(super) fn run(
     peer: Peer,
-    place: &Place,
+    server: &LoadedServer,
     payload_bytes: usize,
     rounds: u64,
 ) -> Result<Tally, Error> {
-    let mut producer = Line::connect(peer, place, payload_bytes)?;
-    let mut worker = Line::connect(peer, place, payload_bytes)?;
+    let mut producer = Line::connect(peer, server, payload_bytes)?;
+    let mut worker = Line::connect(peer, server, payload_bytes)?;
     let mut tally = Tally::new()?;
     let start = Instant::now();
     for _ in 0..rounds {
@@ -58,9 +58,9 @@ pub(super) fn run(
 }
 
 impl Line {
-    fn connect(peer: Peer, place: &Place, payload_bytes: usize) -> Result<Self, Error> {
+    fn connect(peer: Peer, server: &LoadedServer, payload_bytes: usize) -> Result<Self, Error> {
         let poll = Poll::new().map_err(lost)?;
-        let (mut connection, speech) = peer.connect(place, payload_bytes)?;
+        let (mut connection, speech) = peer.connect(server, payload_bytes)?;
         connection.register(poll.registry(), 0)?;
         Ok(Self { poll, connection, speech, scratch: vec![0; SCRATCH_BYTES] })
     }
@@ -69,7 +69,7 @@ impl Line {
     fn until(&mut self, enough: impl Fn(&Heard) -> bool) -> Result<Heard, Error> {
         let mut heard = Heard::default();
         let mut events = Events::with_capacity(4);
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while !enough(&heard) {
             match self.poll.poll(&mut events, Some(Duration::from_millis(100))) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,

@@ -12,11 +12,11 @@ use mio::{Events, Poll};
 use wakeful::Reservation;
 use wakeful::{Error, ErrorCode};
 
-use super::super::caller::{PATIENCE, lost};
+use super::super::caller::{TIMEOUT, lost};
 use super::super::connection::{Connection, SCRATCH_BYTES};
 use super::super::tally::Tally;
 use super::peer::{Heard, Peer, Speech};
-use crate::Place;
+use crate::LoadedServer;
 
 /// What is to be done.
 #[derive(Debug, Clone)]
@@ -67,7 +67,7 @@ struct Load<'a> {
 }
 
 /// Runs `plan` against `place`, until every job that was pushed is settled.
-pub(super) fn run(plan: &Plan, place: &Place) -> Result<Tally, Error> {
+pub(super) fn run(plan: &Plan, place: &LoadedServer) -> Result<Tally, Error> {
     let poll = Poll::new().map_err(lost)?;
     let mut lanes = Vec::with_capacity(plan.connections);
     let now = Instant::now();
@@ -111,7 +111,7 @@ impl Load<'_> {
                     last = Instant::now();
                 }
             }
-            if events.is_empty() && last.elapsed() > PATIENCE {
+            if events.is_empty() && last.elapsed() > TIMEOUT {
                 return Err(Error::new(ErrorCode::DeadlineExceeded, "the server does not answer"));
             }
         }

@@ -16,7 +16,7 @@ use wakeful::Error;
 use super::report::Report;
 use super::tally::Tally;
 use super::{positive, seconds};
-use crate::Place;
+use crate::LoadedServer;
 use peer::Peer;
 
 /// Loads a running server with jobs that are pushed, handed out and settled.
@@ -76,9 +76,12 @@ pub(crate) struct JobsArgs {
 
 /// Runs the load of `args` against the server at `place`; returns the measurements, and the first
 /// refusal.
-pub(super) fn run(args: &JobsArgs, place: &Place) -> Result<(Report, Option<Error>), Error> {
+pub(super) fn run(
+    args: &JobsArgs,
+    server: &LoadedServer,
+) -> Result<(Report, Option<Error>), Error> {
     if args.idle {
-        let tally = idle::run(args.peer, place, args.payload_bytes, args.rounds)?;
+        let tally = idle::run(args.peer, server, args.payload_bytes, args.rounds)?;
         let report = Report::new("jobs-idle").text("server", args.peer.name());
         let report = report.number("payload_bytes", args.payload_bytes as u64);
         return Ok((latencies(report.number("rounds", tally.answered), &tally), None));
@@ -97,7 +100,7 @@ pub(super) fn run(args: &JobsArgs, place: &Place) -> Result<(Report, Option<Erro
         time,
         jobs_max: args.jobs.unwrap_or(u64::MAX),
     };
-    let tally = load::run(&plan, place)?;
+    let tally = load::run(&plan, server)?;
     let report = Report::new("jobs")
         .text("server", args.peer.name())
         .number("connections", args.connections)

@@ -19,7 +19,7 @@ use super::peer::{Heard, Speech, parts};
 const TOPIC: &str = "bench";
 
 /// How long a job is held, and waited for: longer than any round.
-const PATIENCE: Duration = Duration::from_secs(600);
+const TIMEOUT: Duration = Duration::from_secs(600);
 
 /// How many jobs an answer is about, by the id of its request: the kind is in the lowest bits.
 const PUSH: u64 = 0;
@@ -75,8 +75,8 @@ impl Native {
         } else {
             JobRequest::Reserve(ReserveRequest {
                 credits: count as u32,
-                wait: Some(PATIENCE),
-                visibility: Some(PATIENCE),
+                wait: Some(TIMEOUT),
+                visibility: Some(TIMEOUT),
                 ..ReserveRequest::new(TOPIC)
             })
         };

@@ -6,7 +6,7 @@ use wakeful::Reservation;
 use super::super::caller::{Caller, dial};
 use super::super::connection::Connection;
 use super::{beanstalkd, native};
-use crate::Place;
+use crate::LoadedServer;
 use crate::wire::Wire;
 
 /// Who is loaded.
@@ -59,16 +59,16 @@ impl Peer {
     /// Connects, and says what is to be said first.
     pub(super) fn connect(
         self,
-        place: &Place,
+        server: &LoadedServer,
         payload_bytes: usize,
     ) -> Result<(Connection, Box<dyn Speech>), Error> {
         Ok(match self {
             Self::Wakeful => {
                 let speech = native::Native::new(payload_bytes);
-                (Caller::connect(place)?.into_connection()?, Box::new(speech))
+                (Caller::connect(server)?.into_connection()?, Box::new(speech))
             }
             Self::Beanstalkd => {
-                let mut socket = dial(&place.addr)?;
+                let mut socket = dial(&server.addr)?;
                 let speech = beanstalkd::Beanstalkd::begin(&mut socket, payload_bytes)?;
                 (Connection::new(Wire::Plain(socket), Vec::new())?, Box::new(speech))
             }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use clap::Parser;
 
 use super::{JobsArgs, run};
-use crate::Place;
+use crate::LoadedServer;
 use wakeful::ErrorCode;
 
 #[derive(Debug, clap::Parser)]
@@ -100,7 +100,7 @@ fn args(line: &str) -> JobsArgs {
 fn every_job_that_is_pushed_is_settled_and_counted_once() {
     for line in ["-n 10007 -c 3 --depth 16", "-n 5 -c 9 --depth 2", "--seconds 0.2 -c 2"] {
         let (addr, tube) = serve();
-        let (report, refusal) = run(&args(line), &Place::plain(addr.to_string())).unwrap();
+        let (report, refusal) = run(&args(line), &LoadedServer::plain(addr.to_string())).unwrap();
         let report: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
         let (pushed, deleted) = *tube.counts.lock().unwrap();
         assert_eq!((pushed, refusal), (deleted, None), "{line}");
@@ -114,7 +114,8 @@ fn every_job_that_is_pushed_is_settled_and_counted_once() {
 #[test]
 fn an_idle_system_is_measured_job_by_job() {
     let (addr, tube) = serve();
-    let (report, _) = run(&args("--idle --rounds 20"), &Place::plain(addr.to_string())).unwrap();
+    let (report, _) =
+        run(&args("--idle --rounds 20"), &LoadedServer::plain(addr.to_string())).unwrap();
     let report: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
     assert_eq!((&report["mode"], &report["rounds"]), (&"jobs-idle".into(), &20.into()));
     assert_eq!(*tube.counts.lock().unwrap(), (20, 20));
@@ -129,6 +130,9 @@ fn a_stranger_is_no_beanstalkd() {
         socket.write_all(b"UNKNOWN_COMMAND\r\n").unwrap();
         socket
     });
-    assert_eq!(run(&args("-n 1 -c 1"), &Place::plain(addr)).unwrap_err().code, ErrorCode::Protocol);
+    assert_eq!(
+        run(&args("-n 1 -c 1"), &LoadedServer::plain(addr)).unwrap_err().code,
+        ErrorCode::Protocol
+    );
     drop(said.join());
 }

@@ -7,10 +7,10 @@ use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::super::told::Told;
+use super::super::told_answers::ToldAnswers;
 use super::super::{WRITERS, jobs, load};
 use super::attack::attack;
-use super::owner::{Owner, attend, own};
+use super::owner::{KeyOwner, attend, own};
 use super::wire::Network;
 use crate::{Client, ClientConfig, Revision};
 
@@ -21,15 +21,21 @@ const PAUSE_MS_MAX: u64 = 20;
 const JOBS_MAX: usize = 40;
 
 /// The knowledge of clients.
-pub(super) struct Known {
-    pub(super) told: Arc<Mutex<Told>>,
-    pub(super) owners: Vec<Arc<Mutex<Owner>>>,
+pub(super) struct ClientKnowledge {
+    pub(super) told: Arc<Mutex<ToldAnswers>>,
+    pub(super) owners: Vec<Arc<Mutex<KeyOwner>>>,
 }
 
 /// Starts the clients of a life that continues with the revision `next`.
-pub(super) fn bring(network: &Network, known: Known, next: Revision, attackers: usize, seed: u64) {
+pub(super) fn bring(
+    network: &Network,
+    known: ClientKnowledge,
+    next: Revision,
+    attackers: usize,
+    seed: u64,
+) {
     let mut chance = StdRng::seed_from_u64(seed);
-    let Known { told, owners } = known;
+    let ClientKnowledge { told, owners } = known;
     for owner in owners {
         let (owned, seed) = (owner.clone(), chance.random());
         again(network, "an owner", chance.random(), move |client| own(client, owned.clone(), seed));

@@ -1,4 +1,4 @@
-//! [`Faults`]: the faults in a life, and their frequency.
+//! [`LifeFaults`]: the faults in a life, and their frequency.
 
 use std::fmt;
 
@@ -32,7 +32,7 @@ pub(super) enum Fault {
 
 /// The faults possible in a life.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Faults {
+pub(super) struct LifeFaults {
     cuts: bool,
     clock: bool,
     full: bool,
@@ -41,7 +41,7 @@ pub(super) struct Faults {
     fails: bool,
 }
 
-impl Faults {
+impl LifeFaults {
     /// Draws faults. Most lives have few, so that clients come far.
     pub(super) fn draw(chance: &mut StdRng, may_fail: bool) -> Self {
         Self {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::actor::message::Audit;
+use crate::actor::message::AuditQueue;
 use crate::environment::simulated;
 use crate::{Config, Wakeful};
 
@@ -18,7 +18,7 @@ pub(super) const RANGES_MAX: usize = 16;
 
 /// The findings.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Found {
+pub(super) struct Findings {
     pub(super) broken: Option<String>,
     /// The highest number of steps in one turn of the store.
     pub(super) steps_most: u64,
@@ -26,7 +26,7 @@ pub(super) struct Found {
     pub(super) kept_most: u64,
 }
 
-impl Found {
+impl Findings {
     pub(super) fn add(&mut self, more: &Self) {
         self.steps_most = self.steps_most.max(more.steps_most);
         self.kept_most = self.kept_most.max(more.kept_most);
@@ -35,14 +35,14 @@ impl Found {
 
 /// The findings so far. Clones share them.
 #[derive(Clone, Default)]
-pub(super) struct Verdict(Arc<Mutex<Found>>);
+pub(super) struct SharedFindings(Arc<Mutex<Findings>>);
 
-impl Verdict {
+impl SharedFindings {
     pub(super) fn broken(&self) -> Option<String> {
         self.0.lock().broken.clone()
     }
 
-    pub(super) fn found(&self) -> Found {
+    pub(super) fn found(&self) -> Findings {
         self.0.lock().clone()
     }
 }
@@ -52,11 +52,11 @@ pub(super) async fn judge(
     wakeful: Wakeful,
     config: Config,
     happened: Arc<Notify>,
-    verdict: Verdict,
+    verdict: SharedFindings,
 ) {
     loop {
         happened.notified().await;
-        let audited = wakeful.queue().send(Audit).await;
+        let audited = wakeful.queue().send(AuditQueue).await;
         // An error means that the queue is gone, which others notice.
         let audited = audited.unwrap_or(Ok(())).map_err(|what| format!("J14: {what}"));
         let found = &mut *verdict.0.lock();
@@ -71,9 +71,9 @@ pub(super) async fn judge(
 }
 
 /// Checks that no turn looks at more than its requests may.
-fn judge_steps(config: &Config, found: &mut Found) -> Result<(), String> {
+fn judge_steps(config: &Config, found: &mut Findings) -> Result<(), String> {
     let steps_max = config.store.steps_max as u64;
-    for simulated::Turn { steps, requests } in simulated::take_turns() {
+    for simulated::TurnUsage { steps, requests } in simulated::take_turns() {
         found.steps_most = found.steps_most.max(steps);
         if steps > (requests + OWN_REQUESTS).saturating_mul(steps_max) {
             return Err(format!(
@@ -85,7 +85,7 @@ fn judge_steps(config: &Config, found: &mut Found) -> Result<(), String> {
 }
 
 /// Checks that no connection holds more than its limit plus one answer or batch.
-fn judge_bytes(wakeful: &Wakeful, config: &Config, found: &mut Found) -> Result<(), String> {
+fn judge_bytes(wakeful: &Wakeful, config: &Config, found: &mut Findings) -> Result<(), String> {
     let kept = wakeful.buffered().bytes();
     found.kept_most = found.kept_most.max(kept as u64);
     let connections = wakeful.connections().load(Ordering::Relaxed) as usize;

@@ -15,18 +15,18 @@ use rand::{RngExt, SeedableRng};
 use siphasher::sip::SipHasher13;
 use tokio::runtime::Builder;
 
-use super::super::told::Told;
+use super::super::told_answers::ToldAnswers;
 use super::super::{WRITERS, check, jobs};
-use super::clients::{self, Known};
-use super::faults::{Fault, Faults};
-use super::judge::{Found, Verdict, judge};
-use super::labour::labour;
-use super::owner::Owner;
-use super::trace::{Event, Trace};
+use super::clients::{self, ClientKnowledge};
+use super::faults::{Fault, LifeFaults};
+use super::journal_driver::journal_driver;
+use super::judge::{Findings, SharedFindings, judge};
+use super::owner::KeyOwner;
+use super::trace::{Trace, TraceEvent};
 use super::wire::Network;
 use crate::environment::simulated;
 use crate::journal::FaultyDisk;
-use crate::rpc::server::LinkDoor;
+use crate::rpc::server::LinkIntake;
 use crate::{Config, Durability, Operations, Wakeful};
 
 /// Maximum life, milliseconds.
@@ -37,11 +37,11 @@ const LIFE_MS_MAX: u64 = 400;
 const CHANGES_MAX: u64 = 200;
 
 /// Maximum time for a start and for a stop of a service, in its own time.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The way a life ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+enum LifeEnd {
     /// Written data stays, synced or not.
     Kill,
     /// Each sector that was not synced stays or not.
@@ -56,8 +56,8 @@ const OWNERS: u64 = 3;
 /// The knowledge of clients at the end of a life, against which the next is checked.
 #[derive(Clone)]
 pub(super) struct World {
-    pub(super) told: Told,
-    owners: Vec<Owner>,
+    pub(super) told: ToldAnswers,
+    owners: Vec<KeyOwner>,
     /// The id of the store in the last life, and whether it must have another one in the next.
     store: Option<(u64, NextId)>,
 }
@@ -74,8 +74,8 @@ enum NextId {
 impl World {
     pub(super) fn new() -> Self {
         Self {
-            told: Told::new(WRITERS),
-            owners: (0..OWNERS).map(Owner::new).collect(),
+            told: ToldAnswers::new(WRITERS),
+            owners: (0..OWNERS).map(KeyOwner::new).collect(),
             store: None,
         }
     }
@@ -97,38 +97,38 @@ impl World {
 }
 
 /// The course of a life.
-pub(super) struct Plan {
-    end: End,
+pub(super) struct LifePlan {
+    end: LifeEnd,
     durability: Durability,
     attackers: usize,
     lasts: Duration,
     /// The number of disk changes after which it ends, if that comes first.
     changes: Option<u64>,
     /// The possible faults.
-    faults: Faults,
+    faults: LifeFaults,
     /// True if everything must be finished before the end.
     finishes: bool,
     seed: u64,
 }
 
-impl Plan {
+impl LifePlan {
     /// Draws a life in the middle of a run.
     pub(super) fn draw(chance: &mut StdRng) -> Self {
         let end = match chance.random_range(0..10) {
-            0 => End::Stop,
-            1..4 => End::Kill,
-            _ => End::Cut,
+            0 => LifeEnd::Stop,
+            1..4 => LifeEnd::Kill,
+            _ => LifeEnd::Cut,
         };
-        let sudden = end != End::Stop && chance.random_bool(0.5);
+        let sudden = end != LifeEnd::Stop && chance.random_bool(0.5);
         // After a power cut only the stricter durability promises anything.
-        let lax = end != End::Cut && chance.random_bool(0.3);
+        let lax = end != LifeEnd::Cut && chance.random_bool(0.3);
         Self {
             end,
             durability: if lax { Durability::Interval } else { Durability::Fsync },
             attackers: if chance.random_bool(0.5) { chance.random_range(1..=3) } else { 0 },
             lasts: Duration::from_millis(chance.random_range(1..=LIFE_MS_MAX)),
             changes: sudden.then(|| chance.random_range(1..=CHANGES_MAX)),
-            faults: Faults::draw(chance, end != End::Stop),
+            faults: LifeFaults::draw(chance, end != LifeEnd::Stop),
             finishes: false,
             seed: chance.random(),
         }
@@ -138,20 +138,20 @@ impl Plan {
     fn next_id(&self) -> NextId {
         match (self.durability, self.end) {
             (Durability::Fsync, _) => NextId::Same,
-            (Durability::Interval, End::Kill | End::Cut) => NextId::Another,
-            (Durability::Interval, End::Stop) => NextId::Either,
+            (Durability::Interval, LifeEnd::Kill | LifeEnd::Cut) => NextId::Another,
+            (Durability::Interval, LifeEnd::Stop) => NextId::Either,
         }
     }
 
     /// Draws the last life of a run, in which every job is finished and nothing fails.
     pub(super) fn last(chance: &mut StdRng) -> Self {
         Self {
-            end: End::Stop,
+            end: LifeEnd::Stop,
             durability: Durability::Fsync,
             attackers: 0,
             lasts: Duration::ZERO,
             changes: None,
-            faults: Faults::none(),
+            faults: LifeFaults::none(),
             finishes: true,
             seed: chance.random(),
         }
@@ -170,19 +170,19 @@ pub(super) fn live(
     config: &Config,
     world: &World,
     trace: &Trace,
-    plan: &Plan,
-    found: &mut Found,
+    plan: &LifePlan,
+    found: &mut Findings,
 ) -> Result<(FaultyDisk, World), String> {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
     let system = System::with_tokio_rt(|| runtime);
     let lived = system.block_on(async {
         simulated::begin_life();
-        let Plan { end, durability, attackers, lasts, changes, .. } = plan;
+        let LifePlan { end, durability, attackers, lasts, changes, .. } = plan;
         let kind = format!(
             "{durability:?}, {attackers} attackers, {end:?} after {lasts:?} or {changes:?} changes"
         );
-        trace.note(Event::Life { number, kind });
+        trace.note(TraceEvent::Life { number, kind });
         let life = Life { disk, trace, chance: StdRng::seed_from_u64(plan.seed), failed: false };
         let mut config = config.clone();
         config.journal.durability = plan.durability;
@@ -192,7 +192,7 @@ pub(super) fn live(
     drop(system);
     let (disk, world) = lived?;
     let how = format!("the process has ended: {:?}", plan.end);
-    trace.note(Event::End { how, digest: digest_of(&disk) });
+    trace.note(TraceEvent::End { how, digest: digest_of(&disk) });
     Ok((disk, world))
 }
 
@@ -208,25 +208,25 @@ impl Life<'_> {
     async fn run(
         mut self,
         config: Config,
-        plan: &Plan,
+        plan: &LifePlan,
         world: &World,
-        found: &mut Found,
+        found: &mut Findings,
     ) -> Result<(FaultyDisk, World), String> {
         let disk = self.disk.clone();
         if plan.finishes {
             // Jobs are due by the time of day, however wrong it was.
             simulated::catch_up_clock();
         }
-        let (labour, hired) = labour();
+        let (runner, hired) = journal_driver();
         let on = Arc::new(disk.clone());
-        let wakeful = Wakeful::open_by(labour, on, config.clone(), Path::new("/data"))
+        let wakeful = Wakeful::open_by(runner, on, config.clone(), Path::new("/data"))
             .map_err(|error| format!("a store does not open after a cut: {error}"))?;
         actix_rt::spawn(hired.work(disk.clone(), self.trace.clone(), self.chance.random()));
         world.check_id(wakeful.store_id())?;
         let store = Some((wakeful.store_id(), plan.next_id()));
         let mut known = world.clone();
         in_time("the check of a restarted service", check_all(&wakeful, &mut known)).await??;
-        let verdict = Verdict::default();
+        let verdict = SharedFindings::default();
         let happened = self.trace.happened();
         actix_rt::spawn(judge(wakeful.clone(), config, happened, verdict.clone()));
         let World { told, owners, .. } = known;
@@ -236,20 +236,20 @@ impl Life<'_> {
             in_time("the last jobs", jobs::finish(&wakeful, &told)).await??;
         } else {
             disk.end_after(plan.changes);
-            let known = Known { told: told.clone(), owners: owners.clone() };
+            let known = ClientKnowledge { told: told.clone(), owners: owners.clone() };
             self.load(&wakeful, plan, known, &verdict).await?;
         }
         let after = match plan.end {
-            End::Kill => disk.kill(),
-            End::Cut => disk.cut_power(self.chance.random()),
-            End::Stop => {
+            LifeEnd::Kill => disk.kill(),
+            LifeEnd::Cut => disk.cut_power(self.chance.random()),
+            LifeEnd::Stop => {
                 in_time("a stop", wakeful.stop()).await?;
                 disk.kill()
             }
         };
         let told = told.lock().clone();
         let mut owners: Vec<_> = owners.iter().map(|owner| owner.lock().clone()).collect();
-        owners.iter_mut().for_each(Owner::end_life);
+        owners.iter_mut().for_each(KeyOwner::end_life);
         found.add(&verdict.found());
         let broken = verdict.broken().or_else(|| owners.iter().find_map(|it| it.broken.clone()));
         broken.map_or(Ok((after, World { told, owners, store })), Err)
@@ -259,15 +259,15 @@ impl Life<'_> {
     async fn load(
         &mut self,
         wakeful: &Wakeful,
-        plan: &Plan,
-        known: Known,
-        verdict: &Verdict,
+        plan: &LifePlan,
+        known: ClientKnowledge,
+        verdict: &SharedFindings,
     ) -> Result<(), String> {
         let revision = wakeful.status().await.map_err(|error| error.to_string())?.revision;
-        let door = LinkDoor::open(wakeful).await.map_err(|error| error.to_string())?;
+        let intake = LinkIntake::open(wakeful).await.map_err(|error| error.to_string())?;
         let seed = self.chance.random();
-        let network = Network::new(door.key(), self.disk.clone(), self.trace.clone(), seed);
-        drop(door);
+        let network = Network::new(intake.downgrade(), self.disk.clone(), self.trace.clone(), seed);
+        drop(intake);
         clients::bring(&network, known, revision + 1, plan.attackers, self.chance.random());
         while simulated::elapsed() < plan.lasts && !self.disk.has_ended() {
             tokio::time::sleep(Duration::from_millis(self.chance.random_range(1..=4))).await;
@@ -284,7 +284,7 @@ impl Life<'_> {
                 self.strike(fault, &network);
             }
         }
-        if plan.end == End::Stop {
+        if plan.end == LifeEnd::Stop {
             network.cut_all();
             in_time("the end of every connection", all_freed(wakeful)).await??;
         }
@@ -292,7 +292,7 @@ impl Life<'_> {
     }
 
     fn strike(&mut self, fault: Fault, network: &Network) {
-        self.trace.note(Event::Fault(fault.to_string()));
+        self.trace.note(TraceEvent::Fault(fault.to_string()));
         match fault {
             Fault::Cut => network.cut_one(),
             Fault::Clock { millis } => simulated::set_clock_by(millis),
@@ -331,8 +331,8 @@ async fn check_all(wakeful: &Wakeful, world: &mut World) -> Result<(), String> {
 }
 
 async fn in_time<T>(what: &str, work: impl Future<Output = T>) -> Result<T, String> {
-    let ended = tokio::time::timeout(PATIENCE, work).await;
-    ended.map_err(|_| format!("{what} takes longer than {PATIENCE:?}"))
+    let ended = tokio::time::timeout(TIMEOUT, work).await;
+    ended.map_err(|_| format!("{what} takes longer than {TIMEOUT:?}"))
 }
 
 /// Returns a number that differs for different disks.

@@ -21,8 +21,8 @@
 mod attack;
 mod clients;
 mod faults;
+mod journal_driver;
 mod judge;
-mod labour;
 mod life;
 mod owner;
 mod run;
@@ -39,10 +39,10 @@ use serde_json::json;
 use super::TortureArgs;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{self, Output, notice};
-use run::{Broken, Ran, count_panics, run};
+use run::{BrokenRun, RunResult, count_panics, run};
 
 /// Maximum time for one seed; most take a tenth of a second.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Interval between progress reports.
 const SAY_EVERY: Duration = Duration::from_secs(5);
@@ -64,8 +64,8 @@ struct Sum {
 }
 
 impl Sum {
-    fn add(&mut self, ran: &Ran) {
-        let Ran { digest, events, lives, acknowledged, shown, jobs, .. } = ran;
+    fn add(&mut self, ran: &RunResult) {
+        let RunResult { digest, events, lives, acknowledged, shown, jobs, .. } = ran;
         self.seeds += 1;
         self.lives += lives;
         self.events += events;
@@ -104,8 +104,8 @@ impl TortureArgs {
 }
 
 /// Runs a seed on a thread of its own, free of earlier state.
-fn on_its_own_thread(seed: u64, events: u64) -> Result<Ran, Broken> {
-    let broken = |what: &str| Broken { what: what.to_owned(), event: 0, history: String::new() };
+fn on_its_own_thread(seed: u64, events: u64) -> Result<RunResult, BrokenRun> {
+    let broken = |what: &str| BrokenRun { what: what.to_owned(), event: 0, history: String::new() };
     count_panics();
     let thread = std::thread::Builder::new().name("simulation".to_owned());
     let (ended, ends) = mpsc::channel();
@@ -114,7 +114,7 @@ fn on_its_own_thread(seed: u64, events: u64) -> Result<Ran, Broken> {
         let _ = ended.send(run(seed, events));
     };
     thread.spawn(work).map_err(|_| broken("no thread"))?;
-    ends.recv_timeout(PATIENCE).unwrap_or_else(|error| {
+    ends.recv_timeout(TIMEOUT).unwrap_or_else(|error| {
         Err(broken(match error {
             RecvTimeoutError::Timeout => {
                 "it does not end: a task keeps running while no time passes"
@@ -124,8 +124,8 @@ fn on_its_own_thread(seed: u64, events: u64) -> Result<Ran, Broken> {
     })
 }
 
-fn report_broken(seed: u64, events: u64, broken: &Broken) -> Failure {
-    let Broken { what, event, history } = broken;
+fn report_broken(seed: u64, events: u64, broken: &BrokenRun) -> Failure {
+    let BrokenRun { what, event, history } = broken;
     // Blocks as long as it takes: the history may be long, and signals end this process.
     let _ = output::write_all(std::io::stderr(), history.as_bytes());
     let message = format!(

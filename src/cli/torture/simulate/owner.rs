@@ -1,4 +1,4 @@
-//! [`Owner`]: a client that alone writes the keys of a prefix, and so knows the result of every
+//! [`KeyOwner`]: a client that alone writes the keys of a prefix, and so knows the result of every
 //! read.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -28,7 +28,7 @@ type Keys = BTreeMap<String, Blob>;
 
 /// One write.
 #[derive(Debug, Clone)]
-enum Change {
+enum KeyWrite {
     Set(String, Blob),
     Delete(String),
     Both([(String, Blob); 2]),
@@ -36,15 +36,15 @@ enum Change {
 
 /// A write with an unknown outcome, present or future. Its keys are not written any more.
 #[derive(Debug, Clone)]
-struct Doubt {
+struct UncertainWrite {
     generation: u64,
     before: Keys,
-    change: Change,
+    change: KeyWrite,
 }
 
 /// The last event of a key that a watcher was shown.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Seen {
+struct SeenEvent {
     revision: Revision,
     key: String,
     /// `None` if the key was deleted.
@@ -52,23 +52,23 @@ struct Seen {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Owner {
+pub(super) struct KeyOwner {
     number: u64,
     generation: u64,
     keys: Keys,
     /// The write that was sent and not answered.
-    pending: Option<Change>,
-    doubts: Vec<Doubt>,
+    pending: Option<KeyWrite>,
+    doubts: Vec<UncertainWrite>,
     past: VecDeque<(Revision, Keys)>,
     /// The writes of this life, and the events that a watcher was shown.
-    written: Vec<Seen>,
-    shown: Vec<Seen>,
+    written: Vec<SeenEvent>,
+    shown: Vec<SeenEvent>,
     /// The first watched revision, if a watcher was shown all of this life so far.
     watched_from: Option<Revision>,
     pub(super) broken: Option<String>,
 }
 
-impl Change {
+impl KeyWrite {
     fn apply(&self, keys: &mut Keys) {
         match self {
             Self::Set(key, value) => {
@@ -82,8 +82,8 @@ impl Change {
     }
 
     /// Returns the events that a watcher is shown.
-    fn events(&self, revision: Revision, before: &Keys) -> Vec<Seen> {
-        let seen = |key: &String, value| Seen { revision, key: key.clone(), value };
+    fn events(&self, revision: Revision, before: &Keys) -> Vec<SeenEvent> {
+        let seen = |key: &String, value| SeenEvent { revision, key: key.clone(), value };
         match self {
             Self::Set(key, value) => vec![seen(key, Some(value.clone()))],
             Self::Delete(key) if before.contains_key(key) => vec![seen(key, None)],
@@ -115,7 +115,7 @@ impl Change {
     }
 }
 
-impl Owner {
+impl KeyOwner {
     pub(super) fn new(number: u64) -> Self {
         Self {
             number,
@@ -143,18 +143,18 @@ impl Owner {
         format!("{}{:02}", self.prefix(self.generation), chance.random_range(0..KEYS))
     }
 
-    fn draw(&mut self, chance: &mut StdRng) -> Change {
+    fn draw(&mut self, chance: &mut StdRng) -> KeyWrite {
         let key = self.draw_key(chance);
         let value = |chance: &mut StdRng| {
             let bytes = chance.random_range(0..=VALUE_MAX);
             Blob::from(vec![chance.random_range(b'a'..=b'z'); bytes])
         };
         let change = match chance.random_range(0..10) {
-            0..6 => Change::Set(key, value(chance)),
-            6..8 => Change::Delete(key),
+            0..6 => KeyWrite::Set(key, value(chance)),
+            6..8 => KeyWrite::Delete(key),
             _ => {
                 let other = format!("{}both", self.prefix(self.generation));
-                Change::Both([(key, value(chance)), (other, value(chance))])
+                KeyWrite::Both([(key, value(chance)), (other, value(chance))])
             }
         };
         self.pending = Some(change.clone());
@@ -178,9 +178,9 @@ impl Owner {
         }
     }
 
-    fn doubt(&mut self, change: Change) {
+    fn doubt(&mut self, change: KeyWrite) {
         let (generation, before) = (self.generation, std::mem::take(&mut self.keys));
-        self.doubts.push(Doubt { generation, before, change });
+        self.doubts.push(UncertainWrite { generation, before, change });
         self.generation += 1;
     }
 
@@ -231,7 +231,7 @@ impl Owner {
         if let Some(broken) = self.broken.take() {
             return Err(broken);
         }
-        for Doubt { generation, before, change } in std::mem::take(&mut self.doubts) {
+        for UncertainWrite { generation, before, change } in std::mem::take(&mut self.doubts) {
             let found = read(store, self.prefix(generation), 0).await.map_err(unread)?;
             let mut after = before.clone();
             change.apply(&mut after);
@@ -267,7 +267,7 @@ impl Owner {
 }
 
 /// Writes and reads, until a call fails with an error that does not rule out a change.
-pub(super) async fn own(store: impl Operations, owner: Arc<Mutex<Owner>>, seed: u64) {
+pub(super) async fn own(store: impl Operations, owner: Arc<Mutex<KeyOwner>>, seed: u64) {
     let mut chance = StdRng::seed_from_u64(seed);
     loop {
         let went = match chance.random_range(0..10) {
@@ -287,7 +287,7 @@ pub(super) async fn own(store: impl Operations, owner: Arc<Mutex<Owner>>, seed: 
 
 async fn write(
     store: &impl Operations,
-    owner: &Mutex<Owner>,
+    owner: &Mutex<KeyOwner>,
     chance: &mut StdRng,
 ) -> Result<(), Error> {
     let change = owner.lock().draw(chance);
@@ -298,7 +298,7 @@ async fn write(
 
 async fn get(
     store: &impl Operations,
-    owner: &Mutex<Owner>,
+    owner: &Mutex<KeyOwner>,
     chance: &mut StdRng,
 ) -> Result<(), Error> {
     let key = owner.lock().draw_key(chance);
@@ -313,7 +313,7 @@ async fn get(
 
 async fn range(
     store: &impl Operations,
-    owner: &Mutex<Owner>,
+    owner: &Mutex<KeyOwner>,
     chance: &mut StdRng,
 ) -> Result<(), Error> {
     let (mut revision, mut expected, mut prefix) = {
@@ -339,7 +339,7 @@ async fn range(
 }
 
 /// Watches the keys of an owner from the end of the last life on, for as long as possible.
-pub(super) async fn attend(store: impl Operations, owner: Arc<Mutex<Owner>>, from: Revision) {
+pub(super) async fn attend(store: impl Operations, owner: Arc<Mutex<KeyOwner>>, from: Revision) {
     let range = {
         let mut owner = owner.lock();
         // A watch that ended is not continued.
@@ -359,9 +359,9 @@ pub(super) async fn attend(store: impl Operations, owner: Arc<Mutex<Owner>>, fro
     }
 }
 
-fn seen(event: &Event) -> Seen {
+fn seen(event: &Event) -> SeenEvent {
     let put = event.kind() == EventKind::Put;
-    Seen {
+    SeenEvent {
         revision: event.revision(),
         key: event.kv.key.to_string(),
         value: put.then(|| event.kv.value.clone()),

@@ -8,8 +8,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::super::config;
-use super::judge::Found;
-use super::life::{Plan, World, live};
+use super::judge::Findings;
+use super::life::{LifePlan, World, live};
 use super::trace::Trace;
 use crate::environment::simulated;
 use crate::journal::FaultyDisk;
@@ -41,7 +41,7 @@ const READING_NS_MAX: u64 = 20_000;
 const EPOCH: Duration = Duration::from_secs(1_800_000_000);
 
 /// The results of a run.
-pub(super) struct Ran {
+pub(super) struct RunResult {
     /// Differs between different runs.
     pub(super) digest: u64,
     pub(super) events: u64,
@@ -54,7 +54,7 @@ pub(super) struct Ran {
 }
 
 /// A broken promise.
-pub(super) struct Broken {
+pub(super) struct BrokenRun {
     pub(super) what: String,
     /// The event after which it was seen.
     pub(super) event: u64,
@@ -65,7 +65,7 @@ pub(super) struct Broken {
 /// Runs `seed` for up to `events_max` events.
 ///
 /// Must be called on a thread of its own: state that others left there would affect the run.
-pub(super) fn run(seed: u64, events_max: u64) -> Result<Ran, Broken> {
+pub(super) fn run(seed: u64, events_max: u64) -> Result<RunResult, BrokenRun> {
     let mut chance = StdRng::seed_from_u64(seed);
     let _environment = simulated::enter(chance.random(), EPOCH, READING_NS_MAX);
     let trace = Trace::new();
@@ -74,12 +74,12 @@ pub(super) fn run(seed: u64, events_max: u64) -> Result<Ran, Broken> {
     let scarce = chance.random_bool(0.3);
     let lives = chance.random_range(2..=LIVES_MAX);
     let mut lived = 0;
-    let mut found = Found::default();
+    let mut found = Findings::default();
     let mut ended = false;
     while !ended {
         lived += 1;
         ended = lived > lives || trace.events() >= events_max;
-        let plan = if ended { Plan::last(&mut chance) } else { Plan::draw(&mut chance) };
+        let plan = if ended { LifePlan::last(&mut chance) } else { LifePlan::draw(&mut chance) };
         let went = config().and_then(|mut config| {
             // Workers that left keep their jobs: nobody waits for them.
             config.rpc.shutdown_grace = Duration::from_millis(20);
@@ -102,11 +102,11 @@ pub(super) fn run(seed: u64, events_max: u64) -> Result<Ran, Broken> {
                 let panic = "a panic, printed above".to_owned();
                 let what = went.err().unwrap_or(panic);
                 let history = format!("{trace}{}", world.told);
-                return Err(Broken { what, event: trace.events(), history });
+                return Err(BrokenRun { what, event: trace.events(), history });
             }
         }
     }
-    Ok(Ran {
+    Ok(RunResult {
         digest: trace.digest(),
         events: trace.events(),
         lives: lived,

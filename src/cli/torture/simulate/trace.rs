@@ -12,21 +12,21 @@ use siphasher::sip::SipHasher13;
 use tokio::sync::Notify;
 
 use crate::environment::simulated;
-use crate::journal::Hand;
+use crate::journal::JournalWorker;
 
 /// Number of events kept for display.
 const KEPT: usize = 60;
 
 /// The direction of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum Direction {
     ToServer,
     ToClient,
 }
 
 /// An event.
 #[derive(Debug, Clone)]
-pub(super) enum Event {
+pub(super) enum TraceEvent {
     /// The process starts, and lives for this time.
     Life {
         number: u64,
@@ -39,17 +39,17 @@ pub(super) enum Event {
     /// Bytes with this digest reached the other end.
     Bytes {
         connection: u64,
-        way: Way,
+        way: Direction,
         bytes: usize,
         digest: u64,
     },
     /// One side of a connection ended.
     Closed {
         connection: u64,
-        way: Way,
+        way: Direction,
     },
     /// The journal advanced.
-    Step(Hand),
+    Step(JournalWorker),
     Fault(String),
     /// The process is gone; the digest is that of the disk.
     End {
@@ -58,22 +58,22 @@ pub(super) enum Event {
     },
 }
 
-struct Kept {
+struct TraceLimit {
     number: u64,
     life: u64,
     at: Duration,
-    event: Event,
+    event: TraceEvent,
 }
 
 /// The events. Clones share the trace.
 #[derive(Clone)]
-pub(super) struct Trace(Arc<Mutex<State>>);
+pub(super) struct Trace(Arc<Mutex<TraceState>>);
 
-struct State {
+struct TraceState {
     hasher: SipHasher13,
     events: u64,
     life: u64,
-    last: VecDeque<Kept>,
+    last: VecDeque<TraceLimit>,
     happened: Arc<Notify>,
 }
 
@@ -81,7 +81,7 @@ impl Trace {
     pub(super) fn new() -> Self {
         let hasher = SipHasher13::new();
         let last = VecDeque::with_capacity(KEPT);
-        Self(Arc::new(Mutex::new(State {
+        Self(Arc::new(Mutex::new(TraceState {
             hasher,
             events: 0,
             life: 0,
@@ -91,20 +91,20 @@ impl Trace {
     }
 
     /// Records an event at the present time.
-    pub(super) fn note(&self, event: Event) {
+    pub(super) fn note(&self, event: TraceEvent) {
         let at = simulated::elapsed();
         let mut state = self.0.lock();
         state.events += 1;
         state.hasher.write_u128(at.as_nanos());
         event.digest(&mut state.hasher);
-        if let Event::Life { number, .. } = event {
+        if let TraceEvent::Life { number, .. } = event {
             state.life = number;
         }
         if state.last.len() == KEPT {
             state.last.pop_front();
         }
         let (number, life) = (state.events, state.life);
-        state.last.push_back(Kept { number, life, at, event });
+        state.last.push_back(TraceLimit { number, life, at, event });
         state.happened.notify_one();
     }
 
@@ -124,7 +124,7 @@ impl Trace {
     }
 }
 
-impl Event {
+impl TraceEvent {
     fn digest(&self, hasher: &mut SipHasher13) {
         match self {
             Self::Bytes { connection, way, bytes, digest } => {
@@ -140,24 +140,26 @@ impl Event {
     }
 }
 
-impl fmt::Display for Event {
+impl fmt::Display for TraceEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Life { number, kind } => write!(f, "life {number} begins: {kind}"),
             Self::Opened { connection, whose } => write!(f, "connection {connection} of {whose}"),
             Self::Bytes { connection, way, bytes, digest } => {
-                let to = if *way == Way::ToServer { "->" } else { "<-" };
+                let to = if *way == Direction::ToServer { "->" } else { "<-" };
                 write!(f, "connection {connection} {to} {bytes} bytes, {digest:016x}")
             }
-            Self::Closed { connection, way: Way::ToServer } => {
+            Self::Closed { connection, way: Direction::ToServer } => {
                 write!(f, "connection {connection}: the client closed its side")
             }
-            Self::Closed { connection, way: Way::ToClient } => {
+            Self::Closed { connection, way: Direction::ToClient } => {
                 write!(f, "connection {connection}: the server closed its side")
             }
-            Self::Step(Hand::Writer) => f.write_str("the journal writes"),
-            Self::Step(Hand::Maker) => f.write_str("the journal makes a segment"),
-            Self::Step(Hand::Keeper) => f.write_str("the journal writes a snapshot"),
+            Self::Step(JournalWorker::Writer) => f.write_str("the journal writes"),
+            Self::Step(JournalWorker::Preallocator) => f.write_str("the journal makes a segment"),
+            Self::Step(JournalWorker::SnapshotWriter) => {
+                f.write_str("the journal writes a snapshot")
+            }
             Self::Fault(what) => f.write_str(what),
             Self::End { how, digest } => write!(f, "{how}; the disk holds {digest:016x}"),
         }
@@ -166,7 +168,7 @@ impl fmt::Display for Event {
 
 impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Kept { number, life, at, event } in &self.0.lock().last {
+        for TraceLimit { number, life, at, event } in &self.0.lock().last {
             let micros = at.as_micros();
             writeln!(f, "  {number:>6}  life {life} +{micros:>9} us  {event}")?;
         }

@@ -12,11 +12,11 @@ use rand::{RngExt, SeedableRng};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex, split};
 use tokio::task::AbortHandle;
 
-use super::trace::{Event, Trace, Way, digest};
+use super::trace::{Direction, Trace, TraceEvent, digest};
 use crate::error::{Error, ErrorCode};
 use crate::journal::FaultyDisk;
-use crate::rpc::client::Opener;
-use crate::rpc::server::{Arrival, DoorKey};
+use crate::rpc::client::Connector;
+use crate::rpc::server::{IncomingConnection, WeakLinkIntake};
 use crate::rpc::socket::Socket;
 use crate::session::Peer;
 
@@ -29,62 +29,68 @@ const UNDER_WAY_MAX: usize = 8 * 1024;
 
 /// Connects clients with a server. Clones share the network.
 #[derive(Clone)]
-pub(super) struct Network(Arc<Inner>);
+pub(super) struct Network(Arc<NetworkShared>);
 
-struct Inner {
-    door: DoorKey,
+struct NetworkShared {
+    intake: WeakLinkIntake,
     disk: FaultyDisk,
     trace: Trace,
-    state: Mutex<State>,
+    state: Mutex<NetworkState>,
 }
 
-struct State {
+struct NetworkState {
     chance: StdRng,
     connections: u64,
     /// The carriers of every connection opened so far.
-    wires: Vec<Wire>,
+    wires: Vec<SimulatedWire>,
     closed: bool,
 }
 
-struct Wire {
+struct SimulatedWire {
     number: u64,
     carriers: [AbortHandle; 2],
 }
 
 impl Network {
-    pub(super) fn new(door: DoorKey, disk: FaultyDisk, trace: Trace, seed: u64) -> Self {
+    pub(super) fn new(intake: WeakLinkIntake, disk: FaultyDisk, trace: Trace, seed: u64) -> Self {
         let chance = StdRng::seed_from_u64(seed);
-        let state = Mutex::new(State { chance, connections: 0, wires: Vec::new(), closed: false });
-        Self(Arc::new(Inner { door, disk, trace, state }))
+        let state =
+            Mutex::new(NetworkState { chance, connections: 0, wires: Vec::new(), closed: false });
+        Self(Arc::new(NetworkShared { intake, disk, trace, state }))
     }
 
     /// Opens a connection to the server; returns the client's end.
     pub(super) fn connect(&self, whose: &'static str) -> io::Result<DuplexStream> {
-        let Inner { door, disk, trace, state } = &*self.0;
-        let door = door.door().ok_or(io::ErrorKind::ConnectionRefused)?;
+        let NetworkShared { intake, disk, trace, state } = &*self.0;
+        let intake = intake.upgrade().ok_or(io::ErrorKind::ConnectionRefused)?;
         let mut state = state.lock();
         if state.closed {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
         state.connections += 1;
         let connection = state.connections;
-        trace.note(Event::Opened { connection, whose });
+        trace.note(TraceEvent::Opened { connection, whose });
         let (client, far) = duplex(state.chance.random_range(64..=UNDER_WAY_MAX));
         let (server, near) = duplex(state.chance.random_range(64..=UNDER_WAY_MAX));
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let peer = Peer::Link { name: whose.to_owned(), addr };
         let left = Box::pin(std::future::pending());
-        door.enter(Arrival { socket: Socket::Other(Box::new(server)), peer, called: None, left });
+        intake.enter(IncomingConnection {
+            socket: Socket::Other(Box::new(server)),
+            peer,
+            called: None,
+            left,
+        });
         let ((from_client, to_client), (from_server, to_server)) = (split(far), split(near));
         let mut carry = |way| {
             let chance = StdRng::seed_from_u64(state.chance.random());
-            Carrier { connection, way, trace: trace.clone(), disk: disk.clone(), chance }
+            WireCarrier { connection, way, trace: trace.clone(), disk: disk.clone(), chance }
         };
-        let (up, down) = (carry(Way::ToServer), carry(Way::ToClient));
+        let (up, down) = (carry(Direction::ToServer), carry(Direction::ToClient));
         // Not on the arbiter: a client reconnects from a task that cannot spawn there.
         let up = tokio::spawn(up.run(from_client, to_server)).abort_handle();
         let down = tokio::spawn(down.run(from_server, to_client)).abort_handle();
-        state.wires.push(Wire { number: connection, carriers: [up, down] });
+        state.wires.push(SimulatedWire { number: connection, carriers: [up, down] });
         Ok(client)
     }
 
@@ -99,7 +105,7 @@ impl Network {
         let open = state.wires.len();
         let at = state.chance.random_range(0..open);
         let wire = state.wires.swap_remove(at);
-        self.0.trace.note(Event::Fault(format!("connection {} is cut", wire.number)));
+        self.0.trace.note(TraceEvent::Fault(format!("connection {} is cut", wire.number)));
         wire.carriers.iter().for_each(AbortHandle::abort);
     }
 
@@ -113,7 +119,7 @@ impl Network {
     }
 
     /// Returns the opener through which a client connects.
-    pub(super) fn opener(&self, whose: &'static str) -> Arc<dyn Opener> {
+    pub(super) fn opener(&self, whose: &'static str) -> Arc<dyn Connector> {
         Arc::new(Dial { network: self.clone(), whose })
     }
 }
@@ -124,7 +130,7 @@ struct Dial {
     whose: &'static str,
 }
 
-impl Opener for Dial {
+impl Connector for Dial {
     fn open(&self) -> BoxFuture<'_, Result<Socket, Error>> {
         let opened = self.network.connect(self.whose).map_err(|error| {
             Error::new(ErrorCode::Unreachable, format!("the server is stopping: {error}"))
@@ -133,20 +139,20 @@ impl Opener for Dial {
     }
 
     fn is_over(&self) -> bool {
-        self.network.0.door.door().is_none()
+        self.network.0.intake.upgrade().is_none()
     }
 }
 
 /// Carries the bytes of one direction.
-struct Carrier {
+struct WireCarrier {
     connection: u64,
-    way: Way,
+    way: Direction,
     trace: Trace,
     disk: FaultyDisk,
     chance: StdRng,
 }
 
-impl Carrier {
+impl WireCarrier {
     async fn run<R, W>(mut self, mut from: R, mut to: W)
     where
         R: AsyncRead + Send + Unpin,
@@ -155,7 +161,7 @@ impl Carrier {
         // The other end notices an end that is gone.
         let _ = self.carry(&mut from, &mut to).await;
         let Self { connection, way, .. } = self;
-        self.trace.note(Event::Closed { connection, way });
+        self.trace.note(TraceEvent::Closed { connection, way });
         let _ = to.shutdown().await;
     }
 
@@ -182,7 +188,7 @@ impl Carrier {
                 return std::future::pending().await;
             }
             let digest = digest(bytes);
-            self.trace.note(Event::Bytes { connection, way, bytes: read, digest });
+            self.trace.note(TraceEvent::Bytes { connection, way, bytes: read, digest });
             to.write_all(bytes).await?;
         }
     }

@@ -7,7 +7,7 @@ use crate::model::{Blob, JobReply, JobRequest, PushRequest, TopicSettings};
 use crate::queue::tests::script::check;
 use crate::queue::tests::world::World;
 use crate::queue::tests::{ms, steady};
-use crate::queue::{Answer, Effect, QueueError};
+use crate::queue::{Effect, QueueAnswer, QueueError};
 
 /// Regression: jobs were distinguished by their addresses in memory.
 #[test]
@@ -223,19 +223,19 @@ fn j9_a_refusal_names_the_limit_that_leaves_no_room() {
             JobRequest::Push { jobs, wait: ms(wait) }
         };
         let pushed = world.ask(1, push(2, 0));
-        assert!(matches!(pushed, Answer::Now(Ok(JobReply::Pushed(_)))), "{name}");
+        assert!(matches!(pushed, QueueAnswer::Now(Ok(JobReply::Pushed(_)))), "{name}");
         // There is capacity for one.
         let refused = world.ask(1, push(2, 0));
-        assert!(matches!(&refused, Answer::Now(Err(error)) if *error == full), "{refused:?}");
+        assert!(matches!(&refused, QueueAnswer::Now(Err(error)) if *error == full), "{refused:?}");
         let never = world.ask(1, push(4, 100));
         let limit = matches!(
             &never,
-            Answer::Now(Err(QueueError::Limit { name: it, max: value, .. })) if (*it, *value) == (name, max)
+            QueueAnswer::Now(Err(QueueError::Limit { name: it, max: value, .. })) if (*it, *value) == (name, max)
         );
         assert!(limit, "{name}: {never:?}");
         // The second would fit, and waits behind the first.
         for (count, wait) in [(2, 100), (1, 50)] {
-            assert!(matches!(world.ask(1, push(count, wait)), Answer::Parked(_)), "{name}");
+            assert!(matches!(world.ask(1, push(count, wait)), QueueAnswer::Parked(_)), "{name}");
         }
         world.turn();
         for _ in 0..2 {

@@ -1,4 +1,4 @@
-//! [`Watch`]: one watch of a stream, and the position from which it continues after a lost connection.
+//! [`ClientWatch`]: one watch of a stream, and the position from which it continues after a lost connection.
 
 use std::mem;
 use std::time::Duration;
@@ -9,20 +9,20 @@ use crate::error::{Details, Error, ErrorCode};
 use crate::model::{
     Blob, Event, KvRequest, RangeRequest, Revision, WatchFrom, WatchItem, WatchRequest,
 };
-use crate::rpc::client::inbound::Outcome;
+use crate::rpc::client::inbound::CallOutcome;
 use crate::rpc::proto::WireDelivery;
 
 /// A watch and its progress.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct ClientWatch {
     pub(super) request: WatchRequest,
-    pub(super) at: At,
+    pub(super) at: WatchPosition,
     /// Events of a revision that is not complete yet.
     pub(super) held: Vec<Event>,
     skipped: u64,
     /// Receives the outcome of adding the watch.
-    pub(super) added: Option<oneshot::Sender<Outcome>>,
-    pub(super) asked: Asked,
+    pub(super) added: Option<oneshot::Sender<CallOutcome>>,
+    pub(super) asked: WatchInFlight,
     /// The interval of progress marks that this client itself requested; zero for none.
     pub(super) bookmarks: Duration,
     /// Whether its snapshot is scanned, because the server refused a page that looks at too many
@@ -32,7 +32,7 @@ pub(super) struct Watch {
 
 /// The request to the server for a watch on this connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum WatchInFlight {
     Nothing,
     Add,
     Page,
@@ -40,7 +40,7 @@ pub(super) enum Asked {
 
 /// The position from which a watch continues.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum At {
+pub(super) enum WatchPosition {
     /// As it was requested.
     Start,
     /// After this key of the snapshot of this revision.
@@ -51,22 +51,22 @@ pub(super) enum At {
 
 /// What a watch needs from the server to continue.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::rpc::client) enum Need {
+pub(in crate::rpc::client) enum WatchNeed {
     /// It must be added to the stream.
     Add(WatchRequest),
     /// The next page of its snapshot.
     Page(KvRequest),
 }
 
-impl Watch {
-    pub(super) fn new(request: WatchRequest, added: oneshot::Sender<Outcome>) -> Self {
+impl ClientWatch {
+    pub(super) fn new(request: WatchRequest, added: oneshot::Sender<CallOutcome>) -> Self {
         Self {
             request,
-            at: At::Start,
+            at: WatchPosition::Start,
             held: Vec::new(),
             skipped: 0,
             added: Some(added),
-            asked: Asked::Nothing,
+            asked: WatchInFlight::Nothing,
             bookmarks: Duration::ZERO,
             scans: false,
         }
@@ -74,17 +74,17 @@ impl Watch {
 
     /// Forgets requests and partially received revisions of a lost connection: they come again.
     pub(super) fn forget(&mut self) {
-        self.asked = Asked::Nothing;
+        self.asked = WatchInFlight::Nothing;
         self.held = Vec::new();
         self.skipped = 0;
     }
 
     /// Returns the request for the server, with progress marks at this interval.
-    pub(super) fn need(&mut self, bookmarks: Duration) -> Need {
+    pub(super) fn need(&mut self, bookmarks: Duration) -> WatchNeed {
         let from = match &self.at {
-            At::Start => self.request.from,
-            At::Next(revision) => WatchFrom::Revision(*revision),
-            At::Snapshot { revision, last } => {
+            WatchPosition::Start => self.request.from,
+            WatchPosition::Next(revision) => WatchFrom::Revision(*revision),
+            WatchPosition::Snapshot { revision, last } => {
                 let page = RangeRequest {
                     revision: *revision,
                     keys_only: self.request.keys_only,
@@ -92,7 +92,7 @@ impl Watch {
                     ..RangeRequest::new(self.request.range.clone())
                 };
                 let scans = self.scans;
-                return Need::Page(if scans {
+                return WatchNeed::Page(if scans {
                     KvRequest::Scan(Box::new(page))
                 } else {
                     KvRequest::Range(page)
@@ -104,7 +104,7 @@ impl Watch {
             request.progress = Some(bookmarks);
             self.bookmarks = bookmarks;
         }
-        Need::Add(request)
+        WatchNeed::Add(request)
     }
 
     /// Processes a delivery, and returns the complete revisions that can be handed out.
@@ -128,7 +128,7 @@ impl Watch {
             revision = last.saturating_sub(1);
         }
         if !(delivery.fragment && events.is_empty()) {
-            self.at = At::Next(revision.saturating_add(1));
+            self.at = WatchPosition::Next(revision.saturating_add(1));
         }
         if events.is_empty() {
             return None;
@@ -140,7 +140,7 @@ impl Watch {
     /// Adds the revision to resume from, unless the error has details already or revisions have become
     /// meaningless. If that revision is compacted, the oldest remaining one takes its place.
     pub(super) fn with_resume(&self, error: Error) -> Error {
-        let At::Next(next) = self.at else { return error };
+        let WatchPosition::Next(next) = self.at else { return error };
         let revision = match (error.code, &error.details) {
             (ErrorCode::Compacted, Details::Revisions { oldest, .. }) => *oldest,
             (code, Details::None) if code != ErrorCode::StoreChanged => next,

@@ -45,7 +45,7 @@ fn settled() -> Reply {
 /// Returns the next frame, a request to the queue, with its id.
 async fn asked_first(peer: &mut Peer) -> (u64, JobRequest) {
     match peer.request().await {
-        (id, Call::Store { request: Request::Job(job), .. }) => (id, job),
+        (id, RpcCall::Store { request: Request::Job(job), .. }) => (id, job),
         (_, call) => panic!("{call:?}"),
     }
 }
@@ -257,7 +257,10 @@ async fn r5_a_worker_finishes_what_it_has_while_the_server_leaves() {
     peer.reply(id, &given(&[FIRST, SECOND])).await;
     within(call).await.unwrap();
     peer.bare(Kind::Goodbye, 0).await;
-    while client.handle.with(|session, _| session.link != super::super::link::Link::Leaving) {
+    while client
+        .handle
+        .with(|session, _| session.link != super::super::connection_state::ConnectionState::Leaving)
+    {
         tokio::task::yield_now().await;
     }
     let waits = client.go(reserve());
@@ -463,26 +466,26 @@ async fn j17_with_its_last_handle_a_client_says_goodbye() {
 
 #[test]
 fn j21_a_connection_resumes_what_its_client_holds_by_slices() {
-    let welcome = super::super::link::Welcome {
+    let welcome = super::super::connection_state::ServerWelcome {
         store_id: 7,
         revision: 1,
         frame_bytes_max: FRAME_BYTES_MAX,
         requests_in_flight_max: 1,
     };
     let config = ClientConfig::new("nowhere");
-    let mut session = super::super::session::Session::new(config, &welcome);
+    let mut session = super::super::session::ClientSession::new(config, &welcome);
     let now = std::time::Instant::now();
     let all: Vec<Reservation> = (1..=200).map(|id| Reservation { id, epoch: 1 }).collect();
     let Reply::Job(jobs) = given(&all) else { panic!() };
-    session.held.note(&crate::rpc::held::Concern::default(), &jobs, || now);
+    session.held.note(&crate::rpc::held::ConcernedJobs::default(), &jobs, || now);
     session.cut(Error::new(ErrorCode::Unavailable, "cut"));
     session.welcome(&welcome, now);
     let (mut out, mut asked) = (Vec::new(), Vec::new());
     session.take_output(&mut out, now);
     let mut rest = &out[..];
     while let Some((_, body, after)) = frame::split(rest, FRAME_BYTES_MAX).unwrap() {
-        let call = Call::from(codec::decode::<WireCall<'_>>(body).unwrap());
-        let Call::Store { request: Request::Job(JobRequest::Resume(some)), .. } = call else {
+        let call = RpcCall::from(codec::decode::<WireCall<'_>>(body).unwrap());
+        let RpcCall::Store { request: Request::Job(JobRequest::Resume(some)), .. } = call else {
             panic!("{call:?}")
         };
         assert!(some.len() <= 64);

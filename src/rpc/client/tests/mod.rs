@@ -20,8 +20,8 @@ use crate::model::{Event, GetReply, KeyValue, Reply, Revision, SetReply};
 use crate::rpc::codec;
 use crate::rpc::frame::{self, Header, Kind, PREFACE};
 use crate::rpc::proto::{
-    Call, WireCall, WireCredit, WireDelivery, WireError, WireEvent, WireHello, WirePush, WireReply,
-    WireWelcome, read_durability,
+    RpcCall, WireCall, WireCredit, WireDelivery, WireError, WireEvent, WireHello, WirePush,
+    WireReply, WireWelcome, read_durability,
 };
 
 const FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -131,11 +131,11 @@ impl Peer {
     }
 
     /// Returns the next frame, a request, with its id.
-    async fn request(&mut self) -> (u64, Call) {
+    async fn request(&mut self) -> (u64, RpcCall) {
         let (header, body) = self.frame().await;
         assert_eq!(header.kind, Kind::Request, "{header:?}");
         let mut call = codec::decode::<WireCall<'_>>(&body).unwrap().into();
-        if let Call::Store { options, .. } = &mut call {
+        if let RpcCall::Store { options, .. } = &mut call {
             options.durability = read_durability(header.durability).unwrap();
         }
         (header.id, call)
@@ -195,9 +195,9 @@ impl Peer {
     /// watch.
     async fn grant_watch(&mut self, revision: Revision) -> (u64, crate::model::WatchRequest) {
         let (stream, call) = self.request().await;
-        assert!(matches!(call, Call::StreamOpen { .. }), "{call:?}");
+        assert!(matches!(call, RpcCall::StreamOpen { .. }), "{call:?}");
         let (id, call) = self.request().await;
-        let Call::WatchAdd { stream: on, watch_id: 1, watch } = call else { panic!("{call:?}") };
+        let RpcCall::WatchAdd { stream: on, watch_id: 1, watch } = call else { panic!("{call:?}") };
         assert_eq!(on, stream);
         self.send(Kind::Reply, stream, &WireReply::StreamOpen).await;
         self.send(Kind::Reply, id, &WireReply::WatchAdd { revision }).await;

@@ -14,9 +14,9 @@ use crate::model::{
 use crate::operations::Operations;
 
 async fn serve() -> (Wakeful, String) {
-    let service = Wakeful::start(Config::new()).unwrap();
-    let addr = service.listen("127.0.0.1:0").await.unwrap();
-    (service, addr.to_string())
+    let wakeful = Wakeful::start(Config::new()).unwrap();
+    let addr = wakeful.listen("127.0.0.1:0").await.unwrap();
+    (wakeful, addr.to_string())
 }
 
 /// Forwards connections to `addr`, each until a number of bytes came back that grows with each
@@ -48,7 +48,7 @@ fn pair(nth: usize) -> KvRequest {
 
 #[actix_rt::test]
 async fn a_watch_over_many_cuts_shows_every_revision_once_and_whole() {
-    let (service, addr) = serve().await;
+    let (wakeful, addr) = serve().await;
     let writer = Client::connect(&addr).await.unwrap();
     within(writer.call(pair(0))).await.unwrap();
     let config = cutting_proxy(addr, 331).await;
@@ -72,12 +72,12 @@ async fn a_watch_over_many_cuts_shows_every_revision_once_and_whole() {
     }
     let every: Vec<u64> = (2..=301).flat_map(|revision| [revision, revision]).collect();
     assert_eq!(seen, every);
-    within(service.stop()).await;
+    within(wakeful.stop()).await;
 }
 
 #[actix_rt::test]
 async fn a_snapshot_over_many_cuts_shows_every_key_once() {
-    let (service, addr) = serve().await;
+    let (wakeful, addr) = serve().await;
     let writer = Client::connect(&addr).await.unwrap();
     let keys: Vec<String> = (0..500).map(|nth| format!("key-{nth:04}")).collect();
     for key in &keys {
@@ -96,12 +96,12 @@ async fn a_snapshot_over_many_cuts_shows_every_key_once() {
         }
     }
     assert_eq!(seen, keys);
-    within(service.stop()).await;
+    within(wakeful.stop()).await;
 }
 
 #[actix_rt::test]
 async fn a_loop_of_waits_over_many_cuts_sees_every_change() {
-    let (service, addr) = serve().await;
+    let (wakeful, addr) = serve().await;
     let writer = Client::connect(&addr).await.unwrap();
     let config = cutting_proxy(addr, 200).await;
     let client = Client::connect_with(config).await.unwrap();
@@ -120,18 +120,18 @@ async fn a_loop_of_waits_over_many_cuts_sees_every_change() {
             other => panic!("{other:?}"),
         }
     }
-    within(service.stop()).await;
+    within(wakeful.stop()).await;
 }
 
 #[actix_rt::test]
 async fn a_server_that_stops_ends_what_is_under_way() {
-    let (service, addr) = serve().await;
+    let (wakeful, addr) = serve().await;
     let client = Client::connect(&addr).await.unwrap();
     let mut watch = within(client.watch(WatchRequest::new(KeyRange::all()))).await.unwrap();
     let wait = client.go_wait(WaitRequest::new(KeyRange::key("k")));
     within(client.set(SetRequest::new("a", "1"))).await.unwrap();
     assert!(matches!(within(watch.next()).await, Some(Ok(WatchItem::Events { revision: 2, .. }))));
-    within(service.stop()).await;
+    within(wakeful.stop()).await;
     // They wait for the next server until they are no longer wanted.
     within(client.close()).await;
     assert_eq!(within(wait).await.unwrap_err().code, ErrorCode::Unavailable);
@@ -140,7 +140,7 @@ async fn a_server_that_stops_ends_what_is_under_way() {
 
 #[actix_rt::test]
 async fn threads_share_a_client_and_dropped_calls_leave_nothing_behind() {
-    let (service, addr) = serve().await;
+    let (wakeful, addr) = serve().await;
     let mut config = ClientConfig::new(addr);
     config.requests_in_flight_max = 16;
     let client = Client::connect_with(config).await.unwrap();
@@ -163,7 +163,7 @@ async fn threads_share_a_client_and_dropped_calls_leave_nothing_behind() {
         status = within(client.status()).await.unwrap();
     }
     assert!(!client.handle.with(|session, _| session.is_wanted()));
-    within(service.stop()).await;
+    within(wakeful.stop()).await;
 }
 
 /// Starts many requests, waits and watches, and awaits half of them.
@@ -191,14 +191,14 @@ async fn churn(client: Client, thread: u64) {
 async fn r5_a_stop_does_not_wait_for_a_worker_whose_job_others_have_settled() {
     let mut config = Config::new();
     config.rpc.shutdown_grace = Duration::from_secs(600);
-    let service = Wakeful::start(config).unwrap();
-    let addr = service.listen("127.0.0.1:0").await.unwrap();
+    let wakeful = Wakeful::start(config).unwrap();
+    let addr = wakeful.listen("127.0.0.1:0").await.unwrap();
     let client = Client::connect(&addr.to_string()).await.unwrap();
     within(client.push("t", "p", PushOptions::default())).await.unwrap();
     let reservation =
         within(client.reserve(ReserveRequest::new("t"))).await.unwrap().remove(0).reservation;
     let settlement = Settlement { reservation, verdict: Verdict::Done { output: "o".into() } };
-    assert_eq!(within(service.settle(vec![settlement])).await.unwrap(), [None]);
-    within(service.stop()).await;
+    assert_eq!(within(wakeful.settle(vec![settlement])).await.unwrap(), [None]);
+    within(wakeful.stop()).await;
     drop(client);
 }

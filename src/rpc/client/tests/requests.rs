@@ -17,8 +17,8 @@ fn put(key: &str) -> Request {
     KvRequest::Set(SetRequest::new(key, "v")).into()
 }
 
-fn asks(call: &Call) -> &Request {
-    let Call::Store { request, .. } = call else { panic!("{call:?}") };
+fn asks(call: &RpcCall) -> &Request {
+    let RpcCall::Store { request, .. } = call else { panic!("{call:?}") };
     request
 }
 
@@ -110,7 +110,7 @@ async fn a_write_with_a_key_is_sent_again_with_it_but_not_to_another_store() {
     drop(peer);
     let mut peer = server.accept(7, 10).await;
     assert_eq!(peer.request().await.1, sent);
-    assert_eq!(sent, Call::Store { options: CallOptions::once(5), request: put("a") });
+    assert_eq!(sent, RpcCall::Store { options: CallOptions::once(5), request: put("a") });
     drop(peer);
     let _peer = server.accept(8, 1).await;
     assert_eq!(within(write).await.unwrap_err().code, ErrorCode::StoreChanged);
@@ -124,7 +124,7 @@ async fn d9_what_is_asked_is_sent_again_with_the_request_and_what_it_got_is_told
     let (client, mut peer) = server.connect().await;
     let asked = CallOptions { durability: Some(Durability::Fsync), ..CallOptions::once(5) };
     let write = client.go_with(put("a"), asked);
-    let expected = Call::Store { options: asked, request: put("a") };
+    let expected = RpcCall::Store { options: asked, request: put("a") };
     assert_eq!(peer.request().await.1, expected);
     drop(peer);
     let mut peer = server.accept(7, 10).await;
@@ -136,7 +136,7 @@ async fn d9_what_is_asked_is_sent_again_with_the_request_and_what_it_got_is_told
     // Without a requested durability, the reply still reports what it got.
     let plain = client.go_with(put("b"), CallOptions::default());
     let (id, sent) = peer.request().await;
-    assert_eq!(sent, Call::from(put("b")));
+    assert_eq!(sent, RpcCall::from(put("b")));
     peer.durable_reply(id, 1, &set(4)).await;
     assert_eq!(within(plain).await.unwrap().durability, Some(Durability::Interval));
     // An unknown durability fails only the call it belongs to.
@@ -226,7 +226,7 @@ async fn a_wait_for_a_change_goes_on_from_where_it_began() {
     let request = WaitRequest { timeout, ..WaitRequest::new(KeyRange::key("a")) };
     let wait = client.go_wait(request.clone());
     let (id, call) = peer.request().await;
-    assert_eq!(call, Call::Wait(request.clone()));
+    assert_eq!(call, RpcCall::Wait(request.clone()));
     peer.send(Kind::Push, id, &WirePush::Parked { revision: 15 }).await;
     // The connection is lost only after the client has processed that.
     peer.bare(Kind::Ping, 3).await;
@@ -234,7 +234,7 @@ async fn a_wait_for_a_change_goes_on_from_where_it_began() {
     drop(peer);
     let mut peer = server.accept(7, 30).await;
     let (id, call) = peer.request().await;
-    let Call::Wait(again) = call else { panic!("{call:?}") };
+    let RpcCall::Wait(again) = call else { panic!("{call:?}") };
     assert_eq!(again.after, Some(15));
     assert!(again.timeout < timeout, "{again:?}");
     let event = event(20);
@@ -252,7 +252,7 @@ async fn a_wait_whose_beginning_is_unknown_loses_nothing() {
     drop(peer);
     let mut peer = server.accept(7, 30).await;
     let (_, call) = peer.request().await;
-    assert!(matches!(call, Call::Wait(WaitRequest { after: Some(10), .. })), "{call:?}");
+    assert!(matches!(call, RpcCall::Wait(WaitRequest { after: Some(10), .. })), "{call:?}");
 }
 
 #[tokio::test]
@@ -271,7 +271,7 @@ async fn a_wait_for_a_state_goes_on_in_another_store_and_a_wait_for_a_change_doe
     let mut peer = server.accept(8, 1).await;
     assert_eq!(within(change).await.unwrap_err().code, ErrorCode::StoreChanged);
     let (id, call) = peer.request().await;
-    assert!(matches!(call, Call::Wait(WaitRequest { after: None, .. })), "{call:?}");
+    assert!(matches!(call, RpcCall::Wait(WaitRequest { after: None, .. })), "{call:?}");
     let met = WaitOutcome::Met { revision: 2, event: None };
     peer.send(Kind::Reply, id, &WireReply::from(&met)).await;
     assert_eq!(within(state).await.unwrap(), met);
@@ -384,7 +384,7 @@ async fn a_server_that_leaves_gets_nothing_new_and_its_waits_go_on_elsewhere() {
     peer.expect_end().await;
     let mut peer = server.accept(7, 11).await;
     let (waiting, call) = peer.request().await;
-    assert!(matches!(call, Call::Wait(_)), "{call:?}");
+    assert!(matches!(call, RpcCall::Wait(_)), "{call:?}");
     let (reading, call) = peer.request().await;
     assert_eq!(asks(&call), &get("c"));
     peer.reply(reading, &got(11)).await;

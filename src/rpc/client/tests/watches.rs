@@ -122,7 +122,7 @@ async fn a_server_that_allows_fewer_marks_is_asked_for_fewer() {
         let (id, _) = peer.request().await;
         peer.send(Kind::Error, id, &WireError::from(&limit(60_000))).await;
         let (id, call) = peer.request().await;
-        let Call::WatchAdd { watch, .. } = call else { panic!("{call:?}") };
+        let RpcCall::WatchAdd { watch, .. } = call else { panic!("{call:?}") };
         assert_eq!(watch.progress, Some(Duration::from_secs(60)));
         // A refusal of the interval that the server stated as allowed is final.
         peer.send(Kind::Error, id, &WireError::from(&limit(60_000))).await;
@@ -231,7 +231,7 @@ async fn a_snapshot_that_was_cut_goes_on_after_its_last_key() {
         after: Some("a".into()),
         ..RangeRequest::new(KeyRange::all())
     };
-    assert_eq!(call, Call::from(KvRequest::Range(rest)));
+    assert_eq!(call, RpcCall::from(KvRequest::Range(rest)));
     let kvs = vec![key_value("b", 6).into()];
     let page = RangeReply { revision: 20, kvs: kvs.clone(), more: false, count: 1, next: None };
     peer.reply(id, &Reply::Range(page)).await;
@@ -239,7 +239,7 @@ async fn a_snapshot_that_was_cut_goes_on_after_its_last_key() {
     assert_eq!(next(&mut watch).await, WatchItem::SnapshotEnd { revision: 10 });
     assert_eq!(watch.revision(), 10);
     let (_, call) = peer.request().await;
-    let Call::WatchAdd { watch: request, .. } = call else { panic!("{call:?}") };
+    let RpcCall::WatchAdd { watch: request, .. } = call else { panic!("{call:?}") };
     assert_eq!(request.from, WatchFrom::Revision(11));
 }
 
@@ -254,7 +254,7 @@ async fn a_snapshot_that_was_cut_is_scanned_where_a_page_looks_at_too_much() {
     let kvs = vec![key_value("x", 6).into()];
     for (after, kvs, next) in [("a", vec![], Some("m".into())), ("m", kvs.clone(), None)] {
         let (id, call) = peer.request().await;
-        let Call::Store {
+        let RpcCall::Store {
             request: Request::Store(StoreRequest::Kv(KvRequest::Scan(scan))), ..
         } = call
         else {
@@ -368,7 +368,7 @@ async fn watches_of_one_stream_share_its_events() {
         within(async { tokio::join!(mux.add(request()), peer.grant_watch(10)) }).await;
     let grant = async {
         let (id, call) = peer.request().await;
-        assert!(matches!(call, Call::WatchAdd { watch_id: 2, .. }), "{call:?}");
+        assert!(matches!(call, RpcCall::WatchAdd { watch_id: 2, .. }), "{call:?}");
         peer.send(Kind::Reply, id, &WireReply::WatchAdd { revision: 10 }).await;
     };
     let (second, ()) = within(async { tokio::join!(mux.add(request()), grant) }).await;
@@ -391,7 +391,7 @@ async fn watches_of_one_stream_share_its_events() {
     assert_eq!(item, (second, Ok(events(12, &[12]))));
     mux.cancel(second);
     let (_, call) = peer.request().await;
-    assert_eq!(call, Call::WatchCancel { stream, watch_id: 2 });
+    assert_eq!(call, RpcCall::WatchCancel { stream, watch_id: 2 });
     assert_eq!(within(mux.next()).await.unwrap(), (first, Ok(events(12, &[11, 12]))));
 }
 

@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorCode};
 use crate::rpc::json::Envelope;
 
 /// The first message of a JSON client.
-pub(super) enum First {
+pub(super) enum FirstMessage {
     /// The selected server, the id of the call as JSON, and the number of bytes of the call.
     Connect { server: String, id: String, used: usize },
     /// A call that should name a server, but does not.
@@ -20,25 +20,27 @@ pub(super) enum First {
 }
 
 /// Reads the first call.
-pub(super) fn read(received: &[u8]) -> First {
+pub(super) fn read(received: &[u8]) -> FirstMessage {
     let mut values = serde_json::Deserializer::from_slice(received).into_iter::<&RawValue>();
     let call = match values.next() {
         Some(Ok(call)) => call.get(),
-        Some(Err(error)) if !error.is_eof() => return First::Other { id: None },
-        Some(Err(_)) | None => return First::Partial,
+        Some(Err(error)) if !error.is_eof() => return FirstMessage::Other { id: None },
+        Some(Err(_)) | None => return FirstMessage::Partial,
     };
-    let Some(envelope) = Envelope::read(call.as_bytes()) else { return First::Other { id: None } };
+    let Some(envelope) = Envelope::read(call.as_bytes()) else {
+        return FirstMessage::Other { id: None };
+    };
     // As received: it may be a number that parsing would round.
     let id = envelope.id.unwrap_or("null").to_owned();
     if envelope.method != "Wakeful.Connect" {
-        return First::Other { id: Some(id) };
+        return FirstMessage::Other { id: Some(id) };
     }
     match server_of(envelope.params) {
-        Some(server) => First::Connect { server, id, used: values.byte_offset() },
+        Some(server) => FirstMessage::Connect { server, id, used: values.byte_offset() },
         None => {
             let message = "Wakeful.Connect takes {\"server\": NAME}, or {} for the only one; nothing \
                 was connected";
-            First::Unclear { id, why: Error::new(ErrorCode::InvalidArgument, message) }
+            FirstMessage::Unclear { id, why: Error::new(ErrorCode::InvalidArgument, message) }
         }
     }
 }

@@ -19,19 +19,19 @@ use tokio::time::{timeout, timeout_at};
 
 use self::route::{Route, read_route};
 use self::splice::splice;
-use super::accept::{Acceptor, House, Terms};
+use super::accept::{AcceptOptions, Acceptor, LinkPort};
 use super::authenticate::Authenticate;
 use crate::address::cannot_listen;
-use crate::addresses::{Addresses, Place};
+use crate::addresses::{AddressSlot, Addresses};
 use crate::config::{Config, RpcConfig};
 use crate::error::{Error, ErrorCode};
 use crate::rpc::server::{
-    Entrance, Hindrance, LINGER, check_reserve, hear_out, refuse, set_options, too_many,
+    AcceptBackoff, LINGER, SocketAcceptor, check_reserve, drain, refuse, set_options, too_many,
     too_many_from,
 };
 use crate::rpc::socket::Socket;
 #[cfg(feature = "tls")]
-use crate::rpc::tls::{DoorLimits, TlsConfig};
+use crate::rpc::tls::{HandshakeLimits, TlsConfig};
 use crate::runtime::require_tokio;
 use crate::stranger_lines::{LineKind, StrangerLines, log_stranger};
 
@@ -77,16 +77,17 @@ impl RelayOptions {
 
     /// Returns the TLS setups of clients and of links.
     #[cfg(feature = "tls")]
-    fn entrances(&self) -> Result<(Entrance, Entrance), Error> {
+    fn acceptors(&self) -> Result<(SocketAcceptor, SocketAcceptor), Error> {
         let Config { rpc, link, .. } = &self.config;
-        let of_clients = Entrance::open(self.client_tls.clone(), DoorLimits::of(rpc))?;
-        let of_links = Entrance::open(self.link_tls.clone(), DoorLimits::of_links(link, rpc))?;
+        let of_clients = SocketAcceptor::open(self.client_tls.clone(), HandshakeLimits::of(rpc))?;
+        let of_links =
+            SocketAcceptor::open(self.link_tls.clone(), HandshakeLimits::of_links(link, rpc))?;
         Ok((of_clients, of_links))
     }
 
     #[cfg(not(feature = "tls"))]
-    fn entrances(&self) -> Result<(Entrance, Entrance), Error> {
-        Ok((Entrance::Plain, Entrance::Plain))
+    fn acceptors(&self) -> Result<(SocketAcceptor, SocketAcceptor), Error> {
+        Ok((SocketAcceptor::Plain, SocketAcceptor::Plain))
     }
 }
 
@@ -114,22 +115,22 @@ pub struct Relay {
 }
 
 /// The shared state of all its clients.
-struct Hall {
-    entrance: Entrance,
+struct RelayShared {
+    acceptor: SocketAcceptor,
     lines: StrangerLines,
     rpc: RpcConfig,
     splice_bytes: usize,
     route_bytes_max: usize,
-    house: Arc<House>,
+    port: Arc<LinkPort>,
     places: Arc<Semaphore>,
     addresses: Arc<Addresses>,
     refusals: Arc<Semaphore>,
     clients: Arc<AtomicUsize>,
 }
 
-impl Hall {
+impl RelayShared {
     /// Admits one more client, from `peer`.
-    fn admit(&self, peer: IpAddr) -> Result<(OwnedSemaphorePermit, Place), Error> {
+    fn admit(&self, peer: IpAddr) -> Result<(OwnedSemaphorePermit, AddressSlot), Error> {
         let of_all = Arc::clone(&self.places).try_acquire_owned();
         let of_all = of_all.map_err(|_| too_many(self.rpc.connections_max))?;
         check_reserve(self.clients.load(Ordering::Relaxed), self.rpc.descriptors_reserved)?;
@@ -153,29 +154,29 @@ impl Relay {
     ) -> Result<Self, Error> {
         require_tokio("Relay::start")?;
         options.config.check()?;
-        let (entrance, of_links) = options.entrances()?;
+        let (client_acceptor, of_links) = options.acceptors()?;
         let RelayOptions { config, authenticate, .. } = options;
         let listener = TcpListener::bind(listen).await.map_err(|error| cannot_listen(&error))?;
         let addr = listener.local_addr().map_err(|error| cannot_listen(&error))?;
         let lines = StrangerLines::new(&config.rpc);
-        let terms = Terms {
+        let accept_options = AcceptOptions {
             config: config.link.clone(),
-            entrance: of_links,
+            acceptor: of_links,
             authenticate,
             lines: lines.clone(),
-            door: None,
-            come: None,
+            intake: None,
+            accepted: None,
         };
-        let acceptor = Acceptor::bind(accept, terms).await?;
+        let acceptor = Acceptor::bind(accept, accept_options).await?;
         let (alive, ended) = mpsc::channel(1);
         let stop = watch::Sender::new(false);
         let clients = Arc::new(AtomicUsize::new(0));
-        let hall = Hall {
-            entrance,
+        let shared = RelayShared {
+            acceptor: client_acceptor,
             lines,
             splice_bytes: config.link.splice_bytes,
             route_bytes_max: config.link.hello_bytes_max,
-            house: Arc::clone(&acceptor.house),
+            port: Arc::clone(&acceptor.port),
             places: Arc::new(Semaphore::new(
                 config.rpc.connections_max.min(Semaphore::MAX_PERMITS),
             )),
@@ -184,7 +185,7 @@ impl Relay {
             rpc: config.rpc,
             clients: Arc::clone(&clients),
         };
-        let taking = accept_all(listener, Arc::new(hall), stop.subscribe(), alive);
+        let taking = accept_all(listener, Arc::new(shared), stop.subscribe(), alive);
         let accepting = tokio::spawn(taking).abort_handle();
         tracing::info!(%addr, "listening");
         Ok(Self { acceptor, addr, accepting, stop, ended, clients })
@@ -202,7 +203,7 @@ impl Relay {
 
     /// Returns the names of the connected servers, in order.
     pub fn servers(&self) -> Vec<String> {
-        self.acceptor.house.names()
+        self.acceptor.port.names()
     }
 
     /// Returns the number of connected clients.
@@ -242,33 +243,33 @@ impl fmt::Debug for Relay {
 
 async fn accept_all(
     listener: TcpListener,
-    hall: Arc<Hall>,
+    shared: Arc<RelayShared>,
     stop: watch::Receiver<bool>,
     alive: mpsc::Sender<()>,
 ) {
-    let mut hindrance = Hindrance::default();
+    let mut backoff = AcceptBackoff::default();
     loop {
         let (stream, addr) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                hindrance.note(&error).await;
+                backoff.note(&error).await;
                 continue;
             }
         };
-        if let Err(error) = set_options(&stream, &hall.rpc) {
-            let lines = &hall.lines;
+        if let Err(error) = set_options(&stream, &shared.rpc) {
+            let lines = &shared.lines;
             log_stranger!(lines, LineKind::Connection, DEBUG, %addr, %error, "connection lost during setup");
             continue;
         }
-        let (hall, mut stop, alive) = (Arc::clone(&hall), stop.clone(), alive.clone());
-        let place = match hall.admit(addr.ip()) {
+        let (shared, mut stop, alive) = (Arc::clone(&shared), stop.clone(), alive.clone());
+        let place = match shared.admit(addr.ip()) {
             Ok(place) => place,
             Err(error) => {
                 // Beyond the maximum of refusals, a connection is closed silently.
-                if let Ok(permit) = Arc::clone(&hall.refusals).try_acquire_owned() {
+                if let Ok(permit) = Arc::clone(&shared.refusals).try_acquire_owned() {
                     tokio::spawn(async move {
                         let entered =
-                            hall.entrance.enter(stream, addr, Instant::now() + LINGER).await;
+                            shared.acceptor.accept(stream, addr, Instant::now() + LINGER).await;
                         if let Some((socket, _)) = entered {
                             let _ = timeout(LINGER, refuse(socket, error)).await;
                         }
@@ -279,27 +280,27 @@ async fn accept_all(
             }
         };
         tokio::spawn(async move {
-            hall.clients.fetch_add(1, Ordering::Relaxed);
+            shared.clients.fetch_add(1, Ordering::Relaxed);
             tokio::select! {
-                () = serve(&hall, stream, addr) => {}
+                () = serve(&shared, stream, addr) => {}
                 // An error means that the relay was dropped.
                 _ = stop.wait_for(|stop| *stop) => {}
             }
-            hall.clients.fetch_sub(1, Ordering::Relaxed);
+            shared.clients.fetch_sub(1, Ordering::Relaxed);
             drop((place, alive));
         });
     }
 }
 
 /// Serves a client from its first byte to its end.
-async fn serve(hall: &Hall, stream: TcpStream, addr: SocketAddr) {
-    let limit = hall.rpc.handshake_timeout;
+async fn serve(shared: &RelayShared, stream: TcpStream, addr: SocketAddr) {
+    let limit = shared.rpc.handshake_timeout;
     let deadline = Instant::now() + limit;
     // The relay cannot forward a client's certificate, and does not judge it.
-    let entered = hall.entrance.enter(stream, addr, deadline).await;
+    let entered = shared.acceptor.accept(stream, addr, deadline).await;
     let Some((mut socket, _)) = entered else { return };
     let route =
-        match timeout_at(deadline.into(), read_route(&mut socket, hall.route_bytes_max)).await {
+        match timeout_at(deadline.into(), read_route(&mut socket, shared.route_bytes_max)).await {
             Ok(Ok(route)) => route,
             Ok(Err(refusal)) => return part(&mut socket, &refusal.0).await,
             Err(_) => {
@@ -308,7 +309,7 @@ async fn serve(hall: &Hall, stream: TcpStream, addr: SocketAddr) {
                 return part(&mut socket, late.as_bytes()).await;
             }
         };
-    let opened = match hall.house.find(&route.server) {
+    let opened = match shared.port.find(&route.server) {
         Ok(link) => timeout(limit, link.open()).await.unwrap_or_else(|_| {
             let message = "the server accepted no connection within rpc.handshake_timeout";
             Err(Error::new(ErrorCode::Unavailable, message))
@@ -318,11 +319,11 @@ async fn serve(hall: &Hall, stream: TcpStream, addr: SocketAddr) {
     let mut server = match opened {
         Ok(server) => server,
         Err(error) => {
-            log_stranger!(hall.lines, LineKind::Routed, INFO, %addr, %error, "client refused");
+            log_stranger!(shared.lines, LineKind::Routed, INFO, %addr, %error, "client refused");
             return part(&mut socket, &route.refusal(&error)).await;
         }
     };
-    log_stranger!(hall.lines, LineKind::Routed, DEBUG, %addr, server = route.server, "client routed");
+    log_stranger!(shared.lines, LineKind::Routed, DEBUG, %addr, server = route.server, "client routed");
     let Route { mut forward, answer, .. } = route;
     if !answer.is_empty() {
         let begun = async {
@@ -337,10 +338,10 @@ async fn serve(hall: &Hall, stream: TcpStream, addr: SocketAddr) {
         server.write_all(&forward).await?;
         server.flush().await
     };
-    if !matches!(timeout(hall.rpc.write_timeout, begun).await, Ok(Ok(()))) {
+    if !matches!(timeout(shared.rpc.write_timeout, begun).await, Ok(Ok(()))) {
         return;
     }
-    splice(socket, server, hall.splice_bytes, hall.rpc.write_timeout).await;
+    splice(socket, server, shared.splice_bytes, shared.rpc.write_timeout).await;
 }
 
 /// Reads past the white space between two calls: a server detects the client's dialect by its first
@@ -362,7 +363,7 @@ async fn first_words(socket: &mut Socket, words: &mut Vec<u8>) -> io::Result<()>
 async fn part(socket: &mut Socket, word: &[u8]) {
     let said = async {
         socket.write_all(word).await?;
-        hear_out(socket).await
+        drain(socket).await
     };
     let _ = timeout(LINGER, said).await;
 }

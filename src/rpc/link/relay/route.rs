@@ -8,7 +8,7 @@ use crate::config::SERVER_NAME_BYTES_MAX;
 use crate::error::{Details, Error, ErrorCode};
 use crate::rpc::codec::{CodecError, decode, encode_frame};
 use crate::rpc::frame::{Kind, PREFACE, split};
-use crate::rpc::json::Start;
+use crate::rpc::json::ConnectionStart;
 use crate::rpc::proto::{WireError, WireHello};
 use crate::rpc::server::{HELLO_BYTES_MAX, is_undecided, not_wakeful};
 
@@ -21,11 +21,11 @@ pub(super) struct Route {
     pub(super) forward: Vec<u8>,
     /// The answer to the client once the server is connected.
     pub(super) answer: Vec<u8>,
-    tongue: Tongue,
+    protocol: ClientProtocol,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Tongue {
+enum ClientProtocol {
     Native,
     /// JSON, with the id of the call that selected the server, if any.
     Json(Option<String>),
@@ -33,14 +33,14 @@ enum Tongue {
 
 /// The last message to a client whose request is invalid.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Refusal(pub(super) Vec<u8>);
+pub(super) struct RouteRefusal(pub(super) Vec<u8>);
 
 impl Route {
     /// Returns the answer to a client whose server is not connected.
     pub(super) fn refusal(&self, error: &Error) -> Vec<u8> {
-        match &self.tongue {
-            Tongue::Native => refusal(error),
-            Tongue::Json(id) => connect::failure(id.as_deref(), error),
+        match &self.protocol {
+            ClientProtocol::Native => refusal(error),
+            ClientProtocol::Json(id) => connect::failure(id.as_deref(), error),
         }
     }
 }
@@ -49,7 +49,7 @@ impl Route {
 pub(super) async fn read_route(
     socket: &mut (impl AsyncRead + Unpin),
     json_bytes_max: usize,
-) -> Result<Route, Refusal> {
+) -> Result<Route, RouteRefusal> {
     let mut received = BytesMut::new();
     loop {
         if let Some(found) = understand(&received, json_bytes_max) {
@@ -61,33 +61,33 @@ pub(super) async fn read_route(
         match socket.take(left).read_buf(&mut received).await {
             Ok(1..) => {}
             // A client that has gone needs no answer.
-            Ok(0) | Err(_) => return Err(Refusal(Vec::new())),
+            Ok(0) | Err(_) => return Err(RouteRefusal(Vec::new())),
         }
     }
 }
 
 /// Parses `received`; returns `None` while it is incomplete.
-fn understand(received: &[u8], json_bytes_max: usize) -> Option<Result<Route, Refusal>> {
-    match Start::of(received) {
-        Start::Json => return json(received, json_bytes_max),
-        Start::Space if received.len() <= HELLO_BYTES_MAX => return None,
-        Start::Space | Start::Other => {}
+fn understand(received: &[u8], json_bytes_max: usize) -> Option<Result<Route, RouteRefusal>> {
+    match ConnectionStart::of(received) {
+        ConnectionStart::Json => return json(received, json_bytes_max),
+        ConnectionStart::Space if received.len() <= HELLO_BYTES_MAX => return None,
+        ConnectionStart::Space | ConnectionStart::Other => {}
     }
     let start = received.get(..PREFACE.len()).unwrap_or(received);
     if is_undecided(start) {
         return None;
     }
     if !PREFACE.starts_with(start) {
-        return Some(Err(Refusal(not_wakeful(start).into())));
+        return Some(Err(RouteRefusal(not_wakeful(start).into())));
     }
     let frames = received.get(PREFACE.len()..)?;
     native(frames, received).transpose()
 }
 
-fn native(frames: &[u8], received: &[u8]) -> Result<Option<Route>, Refusal> {
+fn native(frames: &[u8], received: &[u8]) -> Result<Option<Route>, RouteRefusal> {
     let broken = |message: &str| {
         let message = format!("{message}; the connection closes");
-        Refusal(refusal(&Error::new(ErrorCode::Protocol, message)))
+        RouteRefusal(refusal(&Error::new(ErrorCode::Protocol, message)))
     };
     let whole = split(frames, HELLO_BYTES_MAX).map_err(|error| match error {
         CodecError::TooLarge { .. } => broken("the hello is longer than 1024 bytes"),
@@ -105,27 +105,27 @@ fn native(frames: &[u8], received: &[u8]) -> Result<Option<Route>, Refusal> {
         server: server.to_owned(),
         forward: received.to_vec(),
         answer: Vec::new(),
-        tongue: Tongue::Native,
+        protocol: ClientProtocol::Native,
     }))
 }
 
 /// Parses a JSON call: `Wakeful.Connect` selects a server; any other call goes to the only one.
-fn json(received: &[u8], bytes_max: usize) -> Option<Result<Route, Refusal>> {
+fn json(received: &[u8], bytes_max: usize) -> Option<Result<Route, RouteRefusal>> {
     let (server, id, used) = match connect::read(received) {
-        connect::First::Connect { server, id, used } => (server, Some(id), used),
-        connect::First::Unclear { id, why } => {
-            return Some(Err(Refusal(connect::failure(Some(&id), &why))));
+        connect::FirstMessage::Connect { server, id, used } => (server, Some(id), used),
+        connect::FirstMessage::Unclear { id, why } => {
+            return Some(Err(RouteRefusal(connect::failure(Some(&id), &why))));
         }
-        connect::First::Other { id } => (String::new(), id, 0),
-        connect::First::Partial if received.len() <= bytes_max => return None,
-        connect::First::Partial => (String::new(), None, 0),
+        connect::FirstMessage::Other { id } => (String::new(), id, 0),
+        connect::FirstMessage::Partial if received.len() <= bytes_max => return None,
+        connect::FirstMessage::Partial => (String::new(), None, 0),
     };
     let answer = match &id {
         Some(id) if used > 0 => connect::success(id, &server),
         _ => Vec::new(),
     };
     let forward = received.get(used..).unwrap_or_default().to_vec();
-    Some(Ok(Route { server, forward, answer, tongue: Tongue::Json(id) }))
+    Some(Ok(Route { server, forward, answer, protocol: ClientProtocol::Json(id) }))
 }
 
 fn refusal(error: &Error) -> Vec<u8> {
@@ -155,7 +155,7 @@ mod tests {
         out
     }
 
-    async fn route(pieces: &[&[u8]]) -> Result<Route, Refusal> {
+    async fn route(pieces: &[&[u8]]) -> Result<Route, RouteRefusal> {
         let mut io = tokio_test_io(pieces);
         read_route(&mut io, 256).await
     }
@@ -182,7 +182,7 @@ mod tests {
 
     #[tokio::test]
     async fn l5_what_is_no_hello_is_refused_at_once() {
-        let text = |refusal: Refusal| String::from_utf8_lossy(&refusal.0).into_owned();
+        let text = |refusal: RouteRefusal| String::from_utf8_lossy(&refusal.0).into_owned();
         let http = route(&[b"GET / HTTP/1.1\r\n"]).await.unwrap_err();
         assert!(text(http).starts_with("HTTP/1.1 400 "));
         let link = route(&[b"WAKELNK\x01"]).await.unwrap_err();
@@ -193,7 +193,7 @@ mod tests {
         assert!(text(route(&[&request]).await.unwrap_err()).contains("hello"));
         let long = hello(&"x".repeat(257));
         assert!(text(route(&[&long]).await.unwrap_err()).contains("256"));
-        assert_eq!(route(&[b"WAKE"]).await, Err(Refusal(Vec::new())));
+        assert_eq!(route(&[b"WAKE"]).await, Err(RouteRefusal(Vec::new())));
     }
 
     #[tokio::test]
@@ -202,7 +202,7 @@ mod tests {
         {
             let connect =
                 format!(r#"{{"method":"Wakeful.Connect","params":[{argument}],"id":[1,2]}}"#);
-            let Refusal(said) = route(&[connect.as_bytes()]).await.unwrap_err();
+            let RouteRefusal(said) = route(&[connect.as_bytes()]).await.unwrap_err();
             let said = String::from_utf8(said).unwrap();
             let start = r#"{"id":[1,2],"result":null,"error":"InvalidArgument: "#;
             assert!(said.starts_with(start), "{said}");

@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
-use super::{Connection, End, protocol};
+use super::{Connection, ConnectionEnd, protocol};
 use crate::environment;
 use crate::error::{Error, ErrorCode};
 use crate::rpc::codec::encode_bare;
 use crate::rpc::frame::Kind;
-use crate::rpc::server::gate::login_late;
-use crate::rpc::server::inbox::Fatal;
+use crate::rpc::server::authorization::login_late;
+use crate::rpc::server::inbox::ProtocolError;
 use crate::stranger_lines::{LineKind, log_stranger};
 
 /// What a peer is told that never said which protocol it speaks.
@@ -35,29 +35,29 @@ impl Connection {
     }
 
     /// Ends what took too long, pings a peer that is silent, and sets the timer for the next check.
-    pub(super) fn check_deadlines(&mut self) -> Result<(), End> {
+    pub(super) fn check_deadlines(&mut self) -> Result<(), ConnectionEnd> {
         let now = environment::now();
-        let waits = self.exchange.has_answers() || self.exchange.has_rest();
+        let waits = self.dispatcher.has_answers() || self.dispatcher.has_rest();
         if !self.may_read() || self.room() == 0 || waits {
             // It is this side that does not read: the peer may have said all it should.
             (self.heard, self.pinged) = (now, None);
             self.inbox.partial_since = self.inbox.partial_since.map(|_| now);
         }
         let config = self.config();
-        let too_slow = |what: &str| Err(End::Fatal(protocol(what)));
-        if !self.service.store().connected() {
+        let too_slow = |what: &str| Err(ConnectionEnd::Fatal(protocol(what)));
+        if !self.wakeful.store().connected() {
             // Nothing on this connection will ever be answered.
             let error = Error::new(ErrorCode::Unavailable, "the service has stopped");
-            return Err(End::Fatal(Fatal::Error(error)));
+            return Err(ConnectionEnd::Fatal(ProtocolError::Error(error)));
         }
         if !self.inbox.is_open() && self.accepted + config.handshake_timeout <= now {
             if !self.inbox.has_preface() {
-                return Err(End::Fatal(Fatal::NotWakeful(NO_PREFACE)));
+                return Err(ConnectionEnd::Fatal(ProtocolError::NotWakeful(NO_PREFACE)));
             }
             return too_slow("no hello within rpc.handshake_timeout");
         }
         if self.login_deadline().is_some_and(|deadline| deadline <= now) {
-            return Err(End::Fatal(Fatal::Error(login_late())));
+            return Err(ConnectionEnd::Fatal(ProtocolError::Error(login_late())));
         }
         if self.inbox.partial_since.is_some_and(|since| since + config.frame_timeout <= now) {
             return too_slow("a frame took longer than rpc.frame_timeout");
@@ -69,7 +69,7 @@ impl Connection {
                 INFO,
                 "reads nothing for rpc.write_timeout; closing"
             );
-            return Err(End::Gone);
+            return Err(ConnectionEnd::Gone);
         }
         if self.pinged.is_some_and(|at| at + config.ping_timeout <= now) {
             log_stranger!(
@@ -78,10 +78,10 @@ impl Connection {
                 INFO,
                 "silent after a ping for rpc.ping_timeout; closing"
             );
-            return Err(End::Gone);
+            return Err(ConnectionEnd::Gone);
         }
         if self.hung_up.is_some_and(|since| since + config.shutdown_grace <= now) {
-            return Err(End::Gone);
+            return Err(ConnectionEnd::Gone);
         }
         // JSON has no pings: the kernel asks whether such a peer is there, and it may be idle for ever.
         let pings = self.inbox.is_open() && !self.inbox.is_json();
@@ -97,7 +97,7 @@ impl Connection {
 
     /// Until when the peer is to have logged in.
     fn login_deadline(&self) -> Option<Instant> {
-        self.exchange.login_timeout().map(|timeout| self.accepted + timeout)
+        self.dispatcher.login_timeout().map(|timeout| self.accepted + timeout)
     }
 
     pub(super) fn next_deadline(&self) -> Instant {

@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use super::{Fatal, Inbox, Received, is_login};
+use super::{InboundFrame, Inbox, ProtocolError, is_login};
 use crate::config::RpcConfig;
-use crate::rpc::json::{Bounds, Limits, Split, SplitError, What, understand};
+use crate::rpc::json::{JsonCall, RequestLimits, Split, SplitError, ValueLimits, understand};
 
 impl Inbox {
     /// Understands `bytes` as far as there are whole objects and there is room; tells how far.
@@ -13,14 +13,14 @@ impl Inbox {
         bytes: &[u8],
         now: Instant,
         config: &RpcConfig,
-    ) -> Result<usize, Fatal> {
+    ) -> Result<usize, ProtocolError> {
         if let Some(why) = self.broken {
-            return Err(Fatal::Silent(why));
+            return Err(ProtocolError::Silent(why));
         }
-        let limits = Limits::of(config);
+        let limits = RequestLimits::of(config);
         let bytes_max =
             if self.stranger { config.login_frame_bytes_max } else { config.frame_bytes_max };
-        let bounds = Bounds { bytes_max, depth_max: config.json_depth_max };
+        let bounds = ValueLimits { bytes_max, depth_max: config.json_depth_max };
         let mut rest = bytes;
         loop {
             if self.has_enough(config) {
@@ -39,7 +39,7 @@ impl Inbox {
                         Err(why) => return self.break_off(bytes, why),
                         Ok(ask) => {
                             self.heavy += usize::from(is_heavy_what(&ask.what));
-                            let received = Received::Json(ask);
+                            let received = InboundFrame::Json(ask);
                             let login = self.stranger && is_login(&received);
                             self.received.push(received);
                             if login {
@@ -61,9 +61,9 @@ impl Inbox {
     }
 
     /// Nothing after this can be understood; what came before it still has its turn.
-    fn break_off(&mut self, bytes: &[u8], why: &'static str) -> Result<usize, Fatal> {
+    fn break_off(&mut self, bytes: &[u8], why: &'static str) -> Result<usize, ProtocolError> {
         if self.received.is_empty() {
-            return Err(Fatal::Silent(why));
+            return Err(ProtocolError::Silent(why));
         }
         self.broken = Some(why);
         self.full = true;
@@ -72,15 +72,15 @@ impl Inbox {
 }
 
 /// Whether it may take much longer than a look-up.
-fn is_heavy_what(what: &What) -> bool {
+fn is_heavy_what(what: &JsonCall) -> bool {
     match what {
-        What::Call { call: Ok(call), .. } => call.facts().weight.is_heavy(),
+        JsonCall::Call { call: Ok(call), .. } => call.facts().weight.is_heavy(),
         // All that is in flight is looked through.
-        What::Cancel(_) => true,
+        JsonCall::Cancel(_) => true,
         // A stream, and a watch on it, of which a read takes no more than of other requests.
-        What::WatchOpen(_) | What::WatchNext(_) | What::WatchClose(_) => false,
-        What::Call { call: Err(_), .. } | What::Refused(_) | What::NoParams(_) => false,
-        What::Hello(_) | What::Ping | What::Goodbye => false,
+        JsonCall::WatchOpen(_) | JsonCall::WatchNext(_) | JsonCall::WatchClose(_) => false,
+        JsonCall::Call { call: Err(_), .. } | JsonCall::Refused(_) | JsonCall::NoParams(_) => false,
+        JsonCall::Hello(_) | JsonCall::Ping | JsonCall::Goodbye => false,
     }
 }
 
@@ -93,7 +93,7 @@ mod tests {
 
     fn ids(inbox: &mut Inbox) -> Vec<String> {
         let ids = inbox.take().into_iter().map(|received| match received {
-            Received::Json(ask) => String::from_utf8(ask.id.to_vec()).unwrap(),
+            InboundFrame::Json(ask) => String::from_utf8(ask.id.to_vec()).unwrap(),
             _ => panic!("it is not JSON"),
         });
         ids.collect()
@@ -145,11 +145,11 @@ mod tests {
         assert!(inbox.push(&[b' '; 1024], Instant::now(), &config).is_ok());
         assert!(!inbox.has_preface(), "it has shown nothing yet");
         let end = inbox.push(b" ", Instant::now(), &config);
-        assert!(matches!(end, Err(Fatal::NotWakeful(_))));
+        assert!(matches!(end, Err(ProtocolError::NotWakeful(_))));
         let mut inbox = Inbox::new();
         assert!(inbox.push(b" \n", Instant::now(), &config).is_ok());
         let end = inbox.push(b"WAKEFUL\x01", Instant::now(), &config);
-        assert!(matches!(end, Err(Fatal::NotWakeful(_))));
+        assert!(matches!(end, Err(ProtocolError::NotWakeful(_))));
     }
 
     #[test]
@@ -160,10 +160,10 @@ mod tests {
         assert_eq!(ids(&mut inbox), ["1", "2"]);
         assert!(inbox.full);
         let end = inbox.resume(Instant::now(), &config);
-        assert!(matches!(end, Err(Fatal::Silent("malformed JSON"))));
+        assert!(matches!(end, Err(ProtocolError::Silent("malformed JSON"))));
         let mut inbox = Inbox::new();
         let end = inbox.push(b"{\"id\" 1}", Instant::now(), &config);
-        assert!(matches!(end, Err(Fatal::Silent("malformed JSON"))));
+        assert!(matches!(end, Err(ProtocolError::Silent("malformed JSON"))));
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! Why what cannot be read ends its connection.
 
-use super::{Fatal, protocol};
+use super::{ProtocolError, protocol};
 use crate::error::{Details, Error, ErrorCode};
 use crate::rpc::codec::CodecError;
 use crate::rpc::frame::{LINK_PREFACE, PREFACE};
 use crate::rpc::http;
 
 /// Why a frame before a login ends the connection.
-pub(super) fn bad_login(error: CodecError) -> Fatal {
+pub(super) fn bad_login(error: CodecError) -> ProtocolError {
     let CodecError::TooLarge { bytes, max } = error else { return fatal(error) };
     let name = "rpc.login_frame_bytes_max".to_owned();
     let message = format!(
@@ -15,11 +15,11 @@ pub(super) fn bad_login(error: CodecError) -> Fatal {
          connection closes"
     );
     let details = Details::Limit { name, value: max as u64 };
-    Fatal::Error(Error::new(ErrorCode::FrameTooLarge, message).with_details(details))
+    ProtocolError::Error(Error::new(ErrorCode::FrameTooLarge, message).with_details(details))
 }
 
 /// Why a frame before the welcome does.
-pub(super) fn bad_hello(error: CodecError) -> Fatal {
+pub(super) fn bad_hello(error: CodecError) -> ProtocolError {
     match error {
         CodecError::TooLarge { .. } => protocol("the hello is longer than 1024 bytes"),
         error => fatal(error),
@@ -27,9 +27,9 @@ pub(super) fn bad_hello(error: CodecError) -> Fatal {
 }
 
 /// Why any other does.
-pub(super) fn fatal(error: CodecError) -> Fatal {
+pub(super) fn fatal(error: CodecError) -> ProtocolError {
     let message = format!("{error}; the connection closes");
-    Fatal::Error(match error {
+    ProtocolError::Error(match error {
         CodecError::TooLarge { max, .. } => {
             let name = "rpc.frame_bytes_max".to_owned();
             Error::new(ErrorCode::FrameTooLarge, message)

@@ -6,9 +6,9 @@ use super::*;
 impl World {
     pub(in super::super) fn wait(&mut self, owner_id: u64, request: WaitRequest) {
         self.parties += 1;
-        let party = self.parties;
+        let address = self.parties;
         let expected = self.reasons_against_wait(&request);
-        let result = self.hub.wait(self.now, &owner(owner_id), request.clone(), || party);
+        let result = self.hub.wait(self.now, &owner(owner_id), request.clone(), || address);
         if !expected.is_empty() {
             let error = result.expect_err("it must be refused");
             assert!(expected.contains(reason(&error)), "{error:?}, not {expected:?}");
@@ -38,7 +38,7 @@ impl World {
                 let (owner, ended) = (owner_id, false);
                 let waiting =
                     Waiting { handle, owner, request, after, deadline, ended, undecided, held };
-                self.waits.insert(party, waiting);
+                self.waits.insert(address, waiting);
             }
             Err(error) => {
                 assert!(self.reasons_of_room(owner_id).contains(reason(&error)), "{error:?}");
@@ -49,11 +49,11 @@ impl World {
     }
 
     pub(in super::super) fn cancel_wait(&mut self, n: usize) {
-        let Some(party) = self.waits.keys().nth(n % self.waits.len().max(1)).copied() else {
+        let Some(address) = self.waits.keys().nth(n % self.waits.len().max(1)).copied() else {
             return;
         };
-        let handle = self.waits.remove(&party).unwrap().handle;
-        assert_eq!(self.hub.cancel_wait(handle), Some(party));
+        let handle = self.waits.remove(&address).unwrap().handle;
+        assert_eq!(self.hub.cancel_wait(handle), Some(address));
         assert_eq!(self.hub.cancel_wait(handle), None, "it is gone");
     }
 

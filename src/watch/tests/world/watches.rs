@@ -9,13 +9,13 @@ use crate::model::{Blob, Delivery as Policy};
 impl World {
     pub(in super::super) fn open_stream(&mut self, owner_id: u64) {
         self.parties += 1;
-        let party = self.parties;
+        let address = self.parties;
         let left = self.config.watch.streams_max.saturating_sub(self.streams.len());
         let own = self.streams.values().filter(|stream| stream.owner == owner_id).count();
         let full = left == 0 || owner_id != 0 && own >= left;
         match self
             .hub
-            .open_stream(&Arc::clone(&self.owners[owner_id as usize]), usize::MAX, || party)
+            .open_stream(&Arc::clone(&self.owners[owner_id as usize]), usize::MAX, || address)
         {
             Ok(handle) => {
                 assert!(!full);
@@ -26,7 +26,7 @@ impl World {
                     kept: None,
                     watches: BTreeMap::new(),
                 };
-                self.streams.insert(party, showing);
+                self.streams.insert(address, showing);
             }
             Err(error) => assert!(full && reason(&error) == "watch.streams_max"),
         }
@@ -37,8 +37,8 @@ impl World {
     }
 
     pub(in super::super) fn close_stream(&mut self, n: usize, slice: usize) {
-        let Some(party) = self.nth_stream(n) else { return };
-        let showing = self.streams.remove(&party).unwrap();
+        let Some(address) = self.nth_stream(n) else { return };
+        let showing = self.streams.remove(&address).unwrap();
         while !self.hub.close_stream(showing.handle, slice) {}
         assert!(self.hub.close_stream(showing.handle, slice), "it stays gone");
         let asked = self.hub.cancel_watch(showing.handle, 1);
@@ -46,11 +46,11 @@ impl World {
     }
 
     pub(in super::super) fn watch(&mut self, n: usize, watch_id: u64, request: WatchRequest) {
-        let Some(party) = self.nth_stream(n) else { return };
-        let (handle, owner) = (self.streams[&party].handle, self.streams[&party].owner);
+        let Some(address) = self.nth_stream(n) else { return };
+        let (handle, owner) = (self.streams[&address].handle, self.streams[&address].owner);
         let mut expected = self.reasons_against_watch(&request);
         expected.extend(self.reasons_of_room(owner));
-        if self.streams[&party].watches.contains_key(&watch_id) {
+        if self.streams[&address].watches.contains_key(&watch_id) {
             expected.insert("WatchExists");
         }
         let result = self.hub.watch(self.now, handle, watch_id, request.clone());
@@ -68,12 +68,12 @@ impl World {
         let snapshot = (request.from == WatchFrom::Snapshot)
             .then(|| matching(self.model.keys_at(0), &request.range).into());
         let watching = Watching { request, shown, snapshot, ended: false };
-        self.streams.get_mut(&party).unwrap().watches.insert(watch_id, watching);
+        self.streams.get_mut(&address).unwrap().watches.insert(watch_id, watching);
     }
 
     pub(in super::super) fn cancel_watch(&mut self, n: usize, watch_id: u64) {
-        let Some(party) = self.nth_stream(n) else { return };
-        let showing = self.streams.get_mut(&party).unwrap();
+        let Some(address) = self.nth_stream(n) else { return };
+        let showing = self.streams.get_mut(&address).unwrap();
         let expected = match showing.watches.remove(&watch_id) {
             Some(_) => Ok(()),
             None => Err(StoreError::WatchNotFound(watch_id)),
@@ -82,12 +82,12 @@ impl World {
     }
 
     pub(in super::super) fn ready(&mut self, n: usize) {
-        let Some(party) = self.nth_stream(n) else { return };
-        let showing = self.streams.get_mut(&party).unwrap();
+        let Some(address) = self.nth_stream(n) else { return };
+        let showing = self.streams.get_mut(&address).unwrap();
         showing.ready = true;
         showing.kept = None;
         self.hub.ready(showing.handle, usize::MAX);
-        self.hub.note_room(showing.owner);
+        self.hub.note_capacity(showing.owner);
     }
 
     /// Takes the batch of the next stream; returns whether there was work to do.
@@ -97,31 +97,31 @@ impl World {
             NextBatch::Again => return true,
             NextBatch::Idle => return false,
         };
-        let party = self.take_batch(handle, &batch);
-        if let Some(showing) = self.streams.get_mut(&party) {
+        let address = self.take_batch(handle, &batch);
+        if let Some(showing) = self.streams.get_mut(&address) {
             showing.kept = Some(batch);
         }
         true
     }
 
     /// Checks a stream's batch; returns its party.
-    pub(super) fn take_batch(&mut self, handle: Handle, batch: &Batch) -> u32 {
-        let party = *self.hub.party(handle).expect("a stream that is there");
-        let showing = self.streams.get_mut(&party).expect("a stream that is open");
+    pub(super) fn take_batch(&mut self, handle: WatcherHandle, batch: &EventBatch) -> u32 {
+        let address = *self.hub.address(handle).expect("a stream that is there");
+        let showing = self.streams.get_mut(&address).expect("a stream that is open");
         assert!(std::mem::take(&mut showing.ready), "at most one batch ahead of its consumer");
         assert!(!batch.deliveries.is_empty());
         for delivery in &batch.deliveries {
             let id = delivery.watch_id;
             let watching = showing.watches.get_mut(&id).expect("a watch that is there");
-            if !matches!(delivery.news, News::Ended(_)) {
+            if !matches!(delivery.update, WatchUpdate::Ended(_)) {
                 assert_eq!(delivery.view.previous, watching.request.previous);
                 assert_eq!(delivery.view.keys_only, watching.request.keys_only);
             }
-            if watching.take(&self.model, batch, &delivery.news) {
+            if watching.take(&self.model, batch, &delivery.update) {
                 showing.watches.remove(&id);
             }
         }
-        party
+        address
     }
 
     fn reasons_against_watch(&self, request: &WatchRequest) -> Reasons {
@@ -147,31 +147,31 @@ impl World {
 
 impl Watching {
     /// Checks the watch's items; returns whether the watch has ended.
-    fn take(&mut self, model: &Model, batch: &Batch, news: &News) -> bool {
-        match news {
-            News::Snapshot { revision, kvs } => {
+    fn take(&mut self, model: &Model, batch: &EventBatch, update: &WatchUpdate) -> bool {
+        match update {
+            WatchUpdate::Snapshot { revision, kvs } => {
                 assert_eq!(*revision, self.shown);
                 assert!(!kvs.is_empty());
                 let left = self.snapshot.as_mut().expect("one snapshot");
                 let expected: Vec<_> = left.drain(..kvs.len()).collect();
                 assert_eq!(*kvs, expected);
             }
-            News::SnapshotEnd { revision } => {
+            WatchUpdate::SnapshotEnd { revision } => {
                 assert_eq!(*revision, self.shown);
                 let left = self.snapshot.take().expect("one end of the snapshot");
                 assert!(left.is_empty(), "{left:?}");
             }
-            News::Events { first, count, revision, skipped } => {
+            WatchUpdate::Events { first, count, revision, skipped } => {
                 let events = batch.events_of(*first, *count);
                 self.take_events(model, events, *revision, *skipped);
             }
-            News::Progress { revision } => {
+            WatchUpdate::Progress { revision } => {
                 assert!(self.snapshot.is_none() && self.request.progress.is_some());
                 assert_eq!(*revision, model.revision());
                 assert_eq!(self.due(model, *revision), Vec::<&Event>::new());
                 self.shown = *revision;
             }
-            News::Ended(error) => {
+            WatchUpdate::Ended(error) => {
                 self.take_end(model, error);
                 return true;
             }
