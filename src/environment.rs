@@ -102,7 +102,7 @@ mod tests {
     use std::path::Path;
 
     /// The modules that a simulation runs.
-    const ROOMS: [&str; 10] = [
+    const SIMULATED: [&str; 10] = [
         "actor",
         "handle",
         "journal",
@@ -112,7 +112,7 @@ mod tests {
         "rpc/server",
         "store",
         "watch",
-        "service",
+        "node",
     ];
 
     /// Calls whose results differ between two runs of one seed.
@@ -160,9 +160,9 @@ mod tests {
     fn rooms_take_time_and_randomness_from_the_environment() {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         let mut found = Vec::new();
-        ROOMS.iter().for_each(|room| look(&source.join(room), &mut found));
+        SIMULATED.iter().for_each(|module| look(&source.join(module), &mut found));
         look(&source.join("pace.rs"), &mut found);
-        look(&source.join("service.rs"), &mut found);
+        look(&source.join("node.rs"), &mut found);
         assert!(found.is_empty(), "two runs of one seed would differ by {found:#?}");
     }
 }
