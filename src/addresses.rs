@@ -1,12 +1,12 @@
 //! [`Addresses`]: the number of connections from each address.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::address::network;
-use crate::environment::RandomState;
 use parking_lot::Mutex;
+
+use crate::address::network;
+use crate::fair::FairShares;
 
 /// The number of connections from each address, over all listeners of a service.
 ///
@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 /// of them.
 #[derive(Default)]
 pub(crate) struct Addresses {
-    open: Mutex<HashMap<IpAddr, usize, RandomState>>,
+    open: Mutex<FairShares<IpAddr>>,
 }
 
 /// A counted connection; dropping it ends the count.
@@ -28,28 +28,17 @@ impl Addresses {
     pub(crate) fn enter(self: &Arc<Self>, peer: IpAddr, max: usize) -> Option<AddressSlot> {
         let from = network(peer);
         let mut open = self.open.lock();
-        let count = open.get(&from).copied().unwrap_or(0);
-        if count >= max {
+        if open.held(from) >= max as u64 {
             return None;
         }
-        open.insert(from, count + 1);
+        open.take(from, 1);
         Some(AddressSlot { addresses: Arc::clone(self), from })
     }
 }
 
 impl Drop for AddressSlot {
     fn drop(&mut self) {
-        let mut open = self.addresses.open.lock();
-        if let Some(count) = open.get_mut(&self.from) {
-            *count -= 1;
-            if *count == 0 {
-                open.remove(&self.from);
-            }
-        }
-        // Nothing is kept after a crowd has left.
-        if open.is_empty() && open.capacity() > 1024 {
-            open.shrink_to_fit();
-        }
+        self.addresses.open.lock().give_back(self.from, 1);
     }
 }
 
@@ -71,7 +60,7 @@ mod tests {
         drop(first);
         drop(addresses.enter(at("10.0.0.1"), 2).unwrap());
         drop(second);
-        assert!(addresses.open.lock().is_empty());
+        assert_eq!(addresses.open.lock().total(), 0);
     }
 
     #[test]

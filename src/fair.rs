@@ -25,9 +25,25 @@ pub(crate) enum ClientId {
     User(u64),
 }
 
-/// Returns the client whose share is used; `None` for this process, which has no share.
-pub(crate) fn sharer(client: ClientId) -> Option<ClientId> {
-    (client != ClientId::Process).then_some(client)
+/// A party that may hold part of a bounded resource.
+pub(crate) trait Sharer: Copy + Eq + Hash {
+    /// Returns whether the party may hold no more than its share; if not, only the limit applies.
+    fn has_share(self) -> bool {
+        true
+    }
+}
+
+impl Sharer for ClientId {
+    fn has_share(self) -> bool {
+        self != Self::Process
+    }
+}
+
+/// `None` has no share.
+impl<Who: Sharer> Sharer for Option<Who> {
+    fn has_share(self) -> bool {
+        self.is_some_and(Who::has_share)
+    }
 }
 
 /// The amount of a bounded resource that each client holds, and all together.
@@ -64,30 +80,30 @@ impl<Who> Default for FairShares<Who> {
     }
 }
 
-impl<Who: Copy + Eq + Hash> FairShares<Who> {
-    /// Checks that `who` may hold `more`, of `max` in total. `None` has no share, only the total.
-    pub(crate) fn check(&self, who: Option<Who>, more: u64, max: u64) -> Result<(), Excess> {
+impl<Who: Sharer> FairShares<Who> {
+    /// Checks that `who` may hold `more`, of `max` in total.
+    pub(crate) fn check(&self, who: Who, more: u64, max: u64) -> Result<(), Excess> {
         let left = max.saturating_sub(self.total);
         if more > left {
             return Err(Excess::Full);
         }
-        let Some(who) = who else { return Ok(()) };
-        let held = self.held(who);
-        if held.saturating_add(more) > left { Err(Excess::Share) } else { Ok(()) }
+        let is_more = who.has_share() && self.held(who).saturating_add(more) > left;
+        if is_more { Err(Excess::Share) } else { Ok(()) }
     }
 
-    /// Returns how much a client holds.
+    /// Returns how much a client with a share holds.
     pub(crate) fn held(&self, who: Who) -> u64 {
         self.held.get(&who).copied().unwrap_or(0)
     }
 
     /// Returns how many more units `who` may take one after the other, of `max` in total.
-    pub(crate) fn units(&self, who: Option<Who>, max: u64) -> u64 {
+    pub(crate) fn units(&self, who: Who, max: u64) -> u64 {
         let left = max.saturating_sub(self.total);
-        let Some(who) = who else { return left };
-        let held = self.held(who);
+        if !who.has_share() {
+            return left;
+        }
         // Each unit taken is one more for the client, and one less for all.
-        (left + 1).saturating_sub(held) / 2
+        (left + 1).saturating_sub(self.held(who)) / 2
     }
 
     /// Returns how much all clients hold together.
@@ -96,16 +112,15 @@ impl<Who: Copy + Eq + Hash> FairShares<Who> {
         self.total
     }
 
-    pub(crate) fn take(&mut self, who: Option<Who>, more: u64) {
+    pub(crate) fn take(&mut self, who: Who, more: u64) {
         self.total += more;
-        if let Some(who) = who {
+        if who.has_share() {
             *self.held.entry(who).or_default() += more;
         }
     }
 
-    pub(crate) fn give_back(&mut self, who: Option<Who>, less: u64) {
+    pub(crate) fn give_back(&mut self, who: Who, less: u64) {
         self.total = self.total.saturating_sub(less);
-        let Some(who) = who else { return };
         let Some(held) = self.held.get_mut(&who) else { return };
         *held = held.saturating_sub(less);
         if *held == 0 {
@@ -131,8 +146,10 @@ mod tests {
 
     const MAX: u64 = 200;
 
+    impl Sharer for u64 {}
+
     /// Takes one after the other until it is refused; returns how many that were.
-    fn fill(shares: &mut FairShares<u64>, who: u64) -> u64 {
+    fn fill(shares: &mut FairShares<Option<u64>>, who: u64) -> u64 {
         (0..)
             .find(|_| {
                 let refused = shares.check(Some(who), 1, MAX).is_err();

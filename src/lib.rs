@@ -45,6 +45,8 @@ pub mod actor;
 mod address;
 #[cfg(feature = "server")]
 mod addresses;
+#[cfg(feature = "cli")]
+mod allocator;
 #[cfg(feature = "server")]
 pub mod auth;
 #[cfg(feature = "server")]
@@ -112,6 +114,9 @@ mod watch;
 #[cfg(feature = "worker")]
 pub mod work;
 
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub use allocator::Allocator;
 #[cfg(feature = "client")]
 pub use calls::Methods;
 #[cfg(feature = "cli")]

@@ -29,19 +29,21 @@ const CLOCK_STEPS: usize = 16;
 pub(crate) struct Turn {
     began: Instant,
     max: Duration,
-    /// The steps since the clock was read.
+    /// The last reading of the clock, and the steps since.
+    read_at: Cell<Instant>,
     steps: Cell<usize>,
 }
 
 impl Turn {
     /// Begins to measure; `max` is how long the thread may work before it polls its sockets.
     pub(crate) fn begin(max: Duration) -> Self {
-        Self { began: environment::now(), max, steps: Cell::new(0) }
+        let began = environment::now();
+        Self { began, max, read_at: Cell::new(began), steps: Cell::new(0) }
     }
 
-    /// Returns the time of the beginning.
-    pub(crate) fn began(&self) -> Instant {
-        self.began
+    /// Returns the last reading of the clock. It is at most [`CLOCK_STEPS`] steps old if each step is noted.
+    pub(crate) fn reading(&self) -> Instant {
+        self.read_at.get()
     }
 
     /// Restarts the measurement, as if the thread had just polled its sockets.
@@ -55,14 +57,16 @@ impl Turn {
     /// enough. Reads the clock once per [`CLOCK_STEPS`].
     pub(crate) fn is_over_after(&self, steps: usize) -> bool {
         let steps = self.steps.get().saturating_add(steps);
-        let looks = steps >= CLOCK_STEPS;
-        self.steps.set(if looks { 0 } else { steps });
-        looks && self.is_over()
+        self.steps.set(steps);
+        steps >= CLOCK_STEPS && self.is_over()
     }
 
-    /// Returns whether the thread has worked long enough.
+    /// Reads the clock, and returns whether the thread has worked long enough.
     pub(crate) fn is_over(&self) -> bool {
-        WORKED.get() + environment::since(self.began) >= self.max
+        let now = environment::now();
+        self.read_at.set(now);
+        self.steps.set(0);
+        WORKED.get() + now.saturating_duration_since(self.began) >= self.max
     }
 }
 
@@ -149,6 +153,20 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+
+    #[test]
+    fn a_reading_is_refreshed_with_each_look_at_the_clock() {
+        let turn = Turn::begin(Duration::MAX);
+        let first = turn.reading();
+        while environment::now() == first {}
+        assert!(!turn.is_over_after(CLOCK_STEPS - 1));
+        assert_eq!(turn.reading(), first);
+        assert!(!turn.is_over_after(1));
+        let second = turn.reading();
+        assert!(second > first);
+        while environment::now() == second {}
+        assert!(!turn.is_over() && turn.reading() > second);
+    }
 
     #[tokio::test]
     async fn s10_a_thread_that_has_worked_for_a_turn_waits_for_the_next() {

@@ -53,24 +53,24 @@ pub(crate) enum LineKind {
     Routed,
 }
 
-const KINDS: usize = 11;
+/// Every kind, in the order of the type, and its name in the summary.
+const KINDS: [(LineKind, &str); 11] = [
+    (LineKind::Connection, "connection"),
+    (LineKind::Refused, "refused"),
+    (LineKind::Stalled, "stalled"),
+    (LineKind::Request, "request"),
+    (LineKind::Handshake, "TLS handshake"),
+    (LineKind::LoginFailed, "login failed"),
+    (LineKind::LoginRefused, "login refused"),
+    (LineKind::LoginsSlowed, "logins slowed"),
+    (LineKind::LinkRefused, "link refused"),
+    (LineKind::Link, "link"),
+    (LineKind::Routed, "client of a relay"),
+];
 
 impl LineKind {
-    /// Returns the name of the kind in the summary.
     fn name(self) -> &'static str {
-        match self {
-            Self::Connection => "connection",
-            Self::Refused => "refused",
-            Self::Stalled => "stalled",
-            Self::Request => "request",
-            Self::Handshake => "TLS handshake",
-            Self::LoginFailed => "login failed",
-            Self::LoginRefused => "login refused",
-            Self::LoginsSlowed => "logins slowed",
-            Self::LinkRefused => "link refused",
-            Self::Link => "link",
-            Self::Routed => "client of a relay",
-        }
+        KINDS.get(self as usize).map_or("", |(_, name)| *name)
     }
 
     /// Returns whether the lines of this kind are part of the audit log.
@@ -87,7 +87,7 @@ pub(crate) struct StrangerLines(Arc<LineWindows>);
 struct LineWindows {
     max: u64,
     interval: Duration,
-    windows: Mutex<[Window; KINDS]>,
+    windows: Mutex<[Window; KINDS.len()]>,
 }
 
 /// The current interval of one kind.
@@ -149,7 +149,7 @@ impl LineWindows {
     }
 
     fn report_all(&self) {
-        for kind in ALL {
+        for (kind, _) in KINDS {
             report(kind, self.take_left_out(kind as usize));
         }
     }
@@ -160,20 +160,6 @@ impl Drop for LineWindows {
         self.report_all();
     }
 }
-
-const ALL: [LineKind; KINDS] = [
-    LineKind::Connection,
-    LineKind::Refused,
-    LineKind::Stalled,
-    LineKind::Request,
-    LineKind::Handshake,
-    LineKind::LoginFailed,
-    LineKind::LoginRefused,
-    LineKind::LoginsSlowed,
-    LineKind::LinkRefused,
-    LineKind::Link,
-    LineKind::Routed,
-];
 
 /// Reports the lines that were left out after the interval, whether or not another line follows.
 async fn report_later(lines: Weak<LineWindows>, kind: LineKind, interval: Duration) {
@@ -243,10 +229,10 @@ mod tests {
 
     #[test]
     fn every_kind_has_a_window_and_a_name() {
-        for (at, kind) in ALL.into_iter().enumerate() {
-            assert_eq!(kind as usize, at);
+        for (at, (kind, name)) in KINDS.into_iter().enumerate() {
+            assert_eq!((kind as usize, kind.name()), (at, name));
         }
-        let names: std::collections::BTreeSet<_> = ALL.into_iter().map(LineKind::name).collect();
-        assert_eq!(names.len(), KINDS);
+        let names: std::collections::BTreeSet<_> = KINDS.map(|(_, name)| name).into();
+        assert_eq!(names.len(), KINDS.len());
     }
 }

@@ -44,6 +44,14 @@ pub(super) struct BegunWrite {
     pub(super) level: Option<Durability>,
 }
 
+/// The result of a piece of work.
+pub(super) enum Worked {
+    /// The answer, and the bytes that it keeps.
+    Done(TaskAnswer, usize),
+    /// A large write that has only begun.
+    Begun(BegunWrite),
+}
+
 /// A message of a connection, and its progress.
 pub(super) struct RequestBatch {
     pub(super) owner: Arc<WatchOwner>,
@@ -103,10 +111,18 @@ impl RequestBatch {
         }
     }
 
-    /// Adds the answer to the next piece of work, which keeps `bytes`.
-    pub(super) fn note(&mut self, (answer, bytes): (TaskAnswer, usize)) {
-        self.answers.push(answer);
-        self.kept += bytes;
+    /// Adds the answer to the next piece of work, or reserves its place.
+    pub(super) fn note(&mut self, worked: Worked) {
+        match worked {
+            Worked::Done(answer, bytes) => {
+                self.answers.push(answer);
+                self.kept += bytes;
+            }
+            Worked::Begun(begun) => {
+                self.answers.push(TaskAnswer::Withheld);
+                self.begun = Some(begun);
+            }
+        }
     }
 
     /// Adds the answer to the last request, a large write, in its reserved place.

@@ -20,6 +20,9 @@ pub(super) const CLOCK_READ_EVERY: Duration = Duration::from_secs(1);
 /// The smallest gap between two readings that shows that the process did not run.
 const STALL_MIN: Duration = Duration::from_secs(2);
 
+const STALL_MIN_MICROS: Micros = micros(STALL_MIN);
+const CLOCK_READ_EVERY_MICROS: Micros = micros(CLOCK_READ_EVERY);
+
 /// A handle to the monotonic clock and the time of day that all actors of a service use.
 #[derive(Clone)]
 pub(crate) struct Clock {
@@ -36,13 +39,19 @@ impl Clock {
 
     /// Reads both clocks.
     pub(crate) fn now(&self) -> Now {
-        self.readings.borrow_mut().read(environment::since(self.started), time_of_day())
+        self.now_at(environment::now())
+    }
+
+    /// Returns the times at a reading of the monotonic clock that was just made; reads the time of day.
+    pub(super) fn now_at(&self, reading: Instant) -> Now {
+        let elapsed = reading.saturating_duration_since(self.started);
+        self.readings.borrow_mut().read(elapsed, time_of_day())
     }
 
     /// Returns the steady time of a reading of the clock that was just made.
     pub(super) fn steady_of(&self, reading: Instant) -> Micros {
         let mut readings = self.readings.borrow_mut();
-        let elapsed = reading.saturating_duration_since(self.started);
+        let elapsed = micros(reading.saturating_duration_since(self.started));
         readings.note_gap(elapsed);
         readings.steady(elapsed)
     }
@@ -54,7 +63,7 @@ impl Clock {
 
     /// Returns the steady time of `at`, which must be recent.
     pub(super) fn steady(&self, at: Instant) -> Micros {
-        let elapsed = at.saturating_duration_since(self.started);
+        let elapsed = micros(at.saturating_duration_since(self.started));
         self.readings.borrow().steady(elapsed)
     }
 }
@@ -67,10 +76,10 @@ impl Clock {
 /// deadlines are extended by it, because whatever would have met them is still unread.
 struct Readings {
     settle: Duration,
-    /// The time since the start at the last reading.
-    read_at: Duration,
+    /// The time since the start at the last reading. Each message of a connection takes one.
+    read_at: Micros,
     /// The time during which the process did not run.
-    stalled: Duration,
+    stalled: Micros,
     /// The time of day less the time since the start.
     offset: i64,
     /// The offset after a jump of the machine's time of day, and the time of the jump.
@@ -95,8 +104,8 @@ impl Readings {
         let unaged = if last == 0 { 0 } else { utc.saturating_sub(last) };
         Self {
             settle,
-            read_at: Duration::ZERO,
-            stalled: Duration::ZERO,
+            read_at: 0,
+            stalled: 0,
             offset: signed(utc),
             jump: None,
             unaged,
@@ -106,27 +115,27 @@ impl Readings {
 
     /// Takes a reading: the time since the start, and the machine's time of day.
     fn read(&mut self, elapsed: Duration, machine: UnixMillis) -> Now {
-        self.note_gap(elapsed);
+        let micros = micros(elapsed);
+        self.note_gap(micros);
         let passed = signed(millis(elapsed));
         self.compare(signed(machine).saturating_sub(passed), elapsed);
         let utc = u64::try_from(self.offset.saturating_add(passed)).unwrap_or(0);
-        Now { steady: self.steady(elapsed), utc }
+        Now { steady: self.steady(micros), utc }
     }
 
     /// Excludes the time since the last reading from the steady time, if the process did not run.
-    fn note_gap(&mut self, elapsed: Duration) {
+    fn note_gap(&mut self, elapsed: Micros) {
         let gap = elapsed.saturating_sub(self.read_at);
-        if gap > STALL_MIN {
-            let gap_ms = gap.as_millis();
+        if gap > STALL_MIN_MICROS {
+            let gap_ms = gap / 1_000;
             tracing::warn!(gap_ms, "the process did not run; deadlines are moved by the gap");
-            self.stalled += gap.saturating_sub(CLOCK_READ_EVERY);
+            self.stalled += gap.saturating_sub(CLOCK_READ_EVERY_MICROS);
         }
         self.read_at = self.read_at.max(elapsed);
     }
 
-    fn steady(&self, elapsed: Duration) -> Micros {
-        let ran = elapsed.saturating_sub(self.stalled);
-        Micros::try_from(ran.as_micros()).unwrap_or(Micros::MAX)
+    fn steady(&self, elapsed: Micros) -> Micros {
+        elapsed.saturating_sub(self.stalled)
     }
 
     /// Compares the offset of the machine's time of day with the one in use.
@@ -169,6 +178,11 @@ impl Readings {
 
 fn signed(millis: UnixMillis) -> i64 {
     i64::try_from(millis).unwrap_or(i64::MAX)
+}
+
+/// Returns a duration without the 128-bit arithmetic of [`Duration::as_micros`].
+pub(super) const fn micros(elapsed: Duration) -> Micros {
+    elapsed.as_secs().saturating_mul(1_000_000).saturating_add(elapsed.subsec_micros() as Micros)
 }
 
 fn millis(elapsed: Duration) -> UnixMillis {
@@ -301,7 +315,7 @@ mod tests {
         assert_eq!(now.steady - before, CLOCK_READ_EVERY.as_micros() as u64);
         assert_eq!(now.utc, 10 * DAY + 503_000, "the time of day goes on");
         let at = machine.elapsed + Duration::from_secs(1);
-        assert_eq!(machine.readings.steady(at), 5_000_000);
+        assert_eq!(machine.readings.steady(micros(at)), 5_000_000);
         // A turn that took a while does not count as a gap.
         assert_eq!(machine.after(STALL_MIN).steady, now.steady + 2_000_000);
     }

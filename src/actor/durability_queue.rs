@@ -13,6 +13,8 @@ use crate::journal::{JournalError, JournalProgress, RecordBatch, RecordSeq};
 /// Records and waiting answers of an actor; `M` is a position in the actor's state, `A` an answer.
 pub(crate) struct DurabilityQueue<M, A> {
     pub(super) log: SharedLog,
+    /// The durability of answers to requests that ask for no more.
+    default: Durability,
     /// The position of the state after each hand-over that is not synced yet.
     marks: VecDeque<(RecordSeq, M)>,
     /// The last record that may be visible, and the last one known to be on the disk.
@@ -45,9 +47,13 @@ pub(crate) trait DeferredAnswer {
 impl<M: Copy, A: DeferredAnswer> DurabilityQueue<M, A> {
     /// Makes the ledger for a log whose records, all of them durable, led to `durable`.
     pub(crate) fn new(log: SharedLog, durable: M) -> Self {
-        let last = log.get().appended();
+        let (last, default) = {
+            let log = log.get();
+            (log.appended(), log.durability())
+        };
         Self {
             log,
+            default,
             marks: VecDeque::new(),
             durable,
             // Opening a journal syncs its records.
@@ -78,8 +84,7 @@ impl<M: Copy, A: DeferredAnswer> DurabilityQueue<M, A> {
 
     /// Returns the durability of the answer to a request that asks for `asked`.
     pub(super) fn level(&self, asked: Option<Durability>) -> Durability {
-        let default = self.log.get().durability();
-        asked.map_or(default, |asked| asked.max(default))
+        asked.map_or(self.default, |asked| asked.max(self.default))
     }
 
     /// Returns what the answer to a request of durability `level` must wait for; with `show_pending`,
@@ -88,7 +93,7 @@ impl<M: Copy, A: DeferredAnswer> DurabilityQueue<M, A> {
     /// It is not known which keys have changed since the last sync, so a request that asks for more
     /// than the default waits for all of them.
     pub(super) fn until(&self, level: Durability, show_pending: bool) -> Option<Barrier> {
-        if level == self.log.get().durability() {
+        if level == self.default {
             return show_pending.then_some(Barrier::Shown);
         }
         (show_pending || self.synced < self.shown).then_some(Barrier::Synced)
@@ -128,8 +133,7 @@ impl<M: Copy, A: DeferredAnswer> DurabilityQueue<M, A> {
     /// Notes the journal's progress; returns the record up to which answers may be sent, and the
     /// position up to which the state may be visible.
     pub(super) fn note(&mut self, progress: &JournalProgress) -> Option<(RecordSeq, Option<M>)> {
-        let default = self.log.get().durability();
-        let shown = match (progress, default) {
+        let shown = match (progress, self.default) {
             // With `interval`, the first commit of a segment is synced before it is reported as
             // written.
             (JournalProgress::Synced(seq), _)

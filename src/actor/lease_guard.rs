@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use smallvec::{SmallVec, smallvec};
+
 use crate::environment::RandomState;
 
 use super::message::Task;
@@ -58,13 +60,12 @@ impl LeaseGuard {
         task: &Task,
     ) -> Vec<LeaseId> {
         let Some(access) = access else { return Vec::new() };
-        let (writes, mut leases) = named(task);
-        leases.retain(|id| !self.is_permitted(access, state, *id, writes));
-        leases
+        let (writes, leases) = named(task);
+        leases.into_iter().filter(|id| !self.is_permitted(access, state, *id, writes)).collect()
     }
 
     /// Judges up to [`JUDGED_AT_ONCE`] keys of the leases that a piece of work names; returns whether
-    /// all verdicts are known.
+    /// all verdicts are known, except those on leases with few keys.
     pub(super) fn judge_some(
         &mut self,
         access: Option<&Arc<Access>>,
@@ -74,7 +75,10 @@ impl LeaseGuard {
         let Some(access) = access else { return true };
         let (writes, leases) = named(task);
         let mut slice = JUDGED_AT_ONCE;
-        leases.into_iter().all(|id| self.judge(access, state, id, writes, &mut slice).is_some())
+        leases.into_iter().all(|id| {
+            // Few keys are judged once, by `hidden`.
+            !has_many(state, id) || self.judge(access, state, id, writes, &mut slice).is_some()
+        })
     }
 
     /// Updates the verdicts after a request: the user may write all keys that it bound, and no other
@@ -99,8 +103,7 @@ impl LeaseGuard {
         writes: bool,
     ) -> bool {
         let permitted = self.judge(access, state, id, writes, &mut { usize::MAX }) == Some(true);
-        let many = state.lease_extent(id).is_some_and(|(keys, _)| keys > JUDGED_KEYS_MAX);
-        if permitted && writes && many {
+        if permitted && writes && has_many(state, id) {
             self.passed.push(id);
         }
         permitted
@@ -172,26 +175,34 @@ impl LeaseCheck {
     }
 }
 
+/// Returns whether a lease has so many keys that they are judged in slices and the verdict is kept.
+fn has_many(state: &StoreState, id: LeaseId) -> bool {
+    state.lease_extent(id).is_some_and(|(keys, _)| keys > JUDGED_KEYS_MAX)
+}
+
+/// The leases that a request names, usually one at most.
+type NamedLeases = SmallVec<[LeaseId; 1]>;
+
 /// Returns the leases whose keys decide about a piece of work, and whether the work writes them.
-fn named(task: &Task) -> (bool, Vec<LeaseId>) {
-    let Task::Store { request, .. } = task else { return (false, Vec::new()) };
+fn named(task: &Task) -> (bool, NamedLeases) {
+    let Task::Store { request, .. } = task else { return (false, NamedLeases::new()) };
     match request.facts().names {
-        Reference::Lease(0, _) => (false, Vec::new()),
-        Reference::Lease(id, LeaseUse::Read) => (false, vec![id]),
-        Reference::Lease(id, LeaseUse::Write) => (true, vec![id]),
+        Reference::Lease(0, _) => (false, NamedLeases::new()),
+        Reference::Lease(id, LeaseUse::Read) => (false, smallvec![id]),
+        Reference::Lease(id, LeaseUse::Write) => (true, smallvec![id]),
         Reference::Txn(txn) => {
             let of = |op: &TxnOp| match op {
                 TxnOp::Set(set) => set.lease,
                 TxnOp::Get(_) | TxnOp::Range(_) | TxnOp::Delete(_) => 0,
             };
             let leases = txn.success.iter().chain(&txn.failure).map(of);
-            let mut leases: Vec<LeaseId> = leases.filter(|lease| *lease != 0).collect();
+            let mut leases: NamedLeases = leases.filter(|lease| *lease != 0).collect();
             leases.sort_unstable();
             leases.dedup();
             (true, leases)
         }
         Reference::Nothing | Reference::Thing | Reference::Position(_) | Reference::Job(..) => {
-            (false, Vec::new())
+            (false, NamedLeases::new())
         }
     }
 }

@@ -5,7 +5,7 @@ mod turn;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, ResponseFuture};
 use tokio::sync::oneshot;
@@ -31,6 +31,7 @@ use crate::fair::ClientId;
 use crate::journal::{JournalProgress, RecordBatch};
 use crate::model::facts::DiskUse;
 use crate::model::{Blob, JobRef, JobReply, JobRequest, Reservation, Settlement};
+use crate::pace::Turn;
 use crate::queue::{Now, ParkId, QueueAnswer, QueueError, QueueState, Requester, SettleProgress};
 
 /// The queue, which snapshots contain too.
@@ -94,7 +95,12 @@ impl QueueActor {
     }
 
     fn now(&self) -> Now {
-        let now = self.clock.now();
+        self.now_at(environment::now())
+    }
+
+    /// Returns the times at a reading of the monotonic clock that was just made.
+    fn now_at(&self, reading: Instant) -> Now {
+        let now = self.clock.now_at(reading);
         self.queue.borrow_mut().set_unaged(self.clock.unaged());
         now
     }
@@ -134,13 +140,15 @@ impl QueueActor {
     fn do_one(
         &mut self,
         now: Now,
+        turn: &Turn,
         caller: Caller,
         mut work: JobTask,
         user: u64,
         restriction: Option<&Arc<Access>>,
     ) {
         if let Some(deadline) = work.deadline {
-            let left = deadline.saturating_duration_since(environment::now());
+            // A recent reading, not that of the message: its earlier requests may have taken long.
+            let left = deadline.saturating_duration_since(turn.reading());
             if left.is_zero() {
                 self.answers.push((caller, Err(QueueError::DeadlineExceeded.into())));
                 return;

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::{Actor, ActorContext, Addr, Context, Handler};
 
@@ -68,14 +68,19 @@ impl StorageActor {
     }
 
     fn now(&self) -> Now {
-        let now = self.clock.now();
+        self.now_at(environment::now())
+    }
+
+    /// Returns the times at a reading of the monotonic clock that was just made.
+    fn now_at(&self, reading: Instant) -> Now {
+        let now = self.clock.now_at(reading);
         self.outcomes.borrow_mut().set_unaged(self.clock.unaged());
         now
     }
 
     /// Ends a turn: hands the changes to the journal, then sends the answers that are durable enough.
     fn finish(&mut self, now: Now, ctx: &mut Context<Self>) {
-        give_late(take_expired(&mut self.durability_queue));
+        give_late(take_expired(&mut self.durability_queue, &self.clock, now));
         let told = self.outcomes.borrow_mut().finish_turn(now);
         for (park, told) in told {
             let Some(caller) = self.callers.take(park) else { continue };
@@ -89,8 +94,9 @@ impl StorageActor {
             self.outcomes.borrow_mut().take_record(out)
         });
         give(&mut self.durability_queue, &mut self.answers);
-        let due = sooner_due(self.outcomes.borrow().next_due(now), &self.durability_queue);
-        self.turns.arm(ctx, due, |actor, ctx| {
+        let due = self.outcomes.borrow().next_due(now);
+        let due = sooner_due(due, &self.durability_queue, &self.clock, now);
+        self.turns.arm(ctx, now.steady, due, |actor, ctx| {
             actor.turns.fired();
             let now = actor.now();
             actor.finish(now, ctx);
@@ -123,20 +129,25 @@ pub(super) fn hand_over(
 pub(super) fn sooner_due(
     due: Option<Duration>,
     durability_queue: &Option<JobDurabilityQueue>,
+    clock: &Clock,
+    now: Now,
 ) -> Option<Duration> {
     let deadline = durability_queue.as_ref().and_then(JobDurabilityQueue::next_deadline);
-    let left = deadline.map(|at| at.saturating_duration_since(environment::now()));
-    due.into_iter().chain(left).min()
+    let left = deadline.map(|at| clock.steady(at).saturating_sub(now.steady));
+    due.into_iter().chain(left.map(Duration::from_micros)).min()
 }
 
 /// Takes the answers whose deadline is over.
-pub(super) fn take_expired(durability_queue: &mut Option<JobDurabilityQueue>) -> Vec<JobAnswered> {
-    match durability_queue {
-        Some(durability_queue) if durability_queue.next_deadline().is_some() => {
-            durability_queue.take_expired(environment::now())
-        }
-        _ => Vec::new(),
+pub(super) fn take_expired(
+    durability_queue: &mut Option<JobDurabilityQueue>,
+    clock: &Clock,
+    now: Now,
+) -> Vec<JobAnswered> {
+    let Some(durability_queue) = durability_queue else { return Vec::new() };
+    if durability_queue.next_deadline().is_none_or(|at| clock.steady(at) > now.steady) {
+        return Vec::new();
     }
+    durability_queue.take_expired(environment::now())
 }
 
 /// Answers requests whose deadline is over: the disk did not finish in time.
@@ -157,19 +168,17 @@ pub(super) fn give(
         let answered = |(caller, result)| JobAnswered { caller, result, durability: None };
         return JobAnswered::give_all(answers.map(answered));
     };
-    let failed = durability_queue.failed();
     let mut now = Vec::new();
     for (caller, result) in answers {
         let level = durability_queue.level(caller.asked);
         let mut answered = JobAnswered { caller, result, durability: Some(level) };
-        match durability_queue.until(level, durability_queue.is_pending()) {
-            Some(until) if failed.is_none() => {
+        if let Some(until) = durability_queue.until(level, durability_queue.is_pending()) {
+            let Some(error) = durability_queue.failed() else {
                 durability_queue.withhold(until, answered);
                 continue;
-            }
+            };
             // What the answer shows will probably never be durable.
-            Some(_) => failed.iter().for_each(|error| answered.fail(error)),
-            None => {}
+            answered.fail(&error);
         }
         now.push(answered);
     }
@@ -196,8 +205,8 @@ impl Handler<RecordFinished> for StorageActor {
     ) {
         failpoint::reached("storage");
         // For measurement only: there is one message per turn of the queue.
-        let _turn = Turn::begin(Duration::MAX);
-        let now = self.now();
+        let turn = Turn::begin(Duration::MAX);
+        let now = self.now_at(turn.reading());
         let (mut results, mut noted) = (Vec::new(), 0);
         {
             let mut room = self.outcomes.borrow_mut();

@@ -26,10 +26,9 @@ use super::message::{
 };
 use super::snapshot::OtherState;
 use super::snapshot::Snapshots;
-use super::work::on_disk;
+use super::work::{Applied, on_disk};
 use super::{Outlet, WatchSession};
 use crate::buffered::Buffered;
-use crate::config::Durability;
 use crate::environment;
 use crate::error::Error;
 use crate::failpoint;
@@ -40,6 +39,11 @@ use crate::watch::{Hub, WaitStart, WatchOwner, WatcherHandle};
 
 /// The number of requests for which the store warms the cache at once.
 pub(super) const PREFETCH_GROUP: usize = 64;
+
+/// The number of messages in the mailbox from which on actix parks the sender and clones its address.
+/// That costs several allocations and bounds nothing: each clone may send once more. Each connection
+/// has one message here.
+const MAILBOX: usize = 1 << 16;
 
 /// The records that the store handed to the journal.
 pub(crate) type StoreDurabilityQueue = DurabilityQueue<Mark, StoreAnswer>;
@@ -80,8 +84,6 @@ pub struct StoreActor {
     backlog: Backlog,
     /// Durable changes that are not visible yet because a turn was too short.
     showing: Option<PendingShow>,
-    /// The durability of the answer to the large write that the current request has begun.
-    pub(super) begun: Option<Option<Durability>>,
     /// The caller of the large write in progress; `None` if it is the expiry of a lease.
     begun_for: Option<BegunFor>,
     turn_max: Duration,
@@ -130,7 +132,6 @@ impl StoreActor {
             leases: LeaseGuard::default(),
             backlog: Backlog::default(),
             showing: None,
-            begun: None,
             begun_for: None,
             turn_max,
         };
@@ -159,6 +160,7 @@ impl Actor for StoreActor {
     /// Starts periodic work: reading the clock often enough that a gap shows a stopped process, and
     /// checking for free space on the disk and in the buffers that paused streams wait for.
     fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
         ctx.run_interval(CLOCK_READ_EVERY, |actor, ctx| {
             actor.clock.now();
             if let Some(durability_queue) = &actor.durability_queue {
@@ -192,26 +194,25 @@ impl Handler<Execute> for StoreActor {
 
     fn handle(&mut self, execute: Execute, ctx: &mut Self::Context) -> Self::Result {
         let turn = self.begin();
-        let now = self.now();
+        let now = self.now(&turn);
         let Execute { request, idempotency, durability, deadline } = execute;
         let options = CallOptions { idempotency, durability };
         let here = Arc::clone(&self.here);
-        let checked = options.check(&request.facts()).and_then(|()| self.take_up(deadline));
+        let checked = options.check(&request.facts()).and_then(|()| self.take_up(&turn, deadline));
         if !self.hub.may_pass(&request) && !matches!(request, StoreRequest::Files(_)) {
-            self.finish_write(now);
+            self.finish_write(&turn);
         }
         let (reply, until) = match (checked, request) {
             (Err(error), _) => (Err(error), None),
-            (Ok(()), StoreRequest::Kv(request)) => {
-                let Some(applied) = self.apply(now, &here, options, request) else {
+            (Ok(()), StoreRequest::Kv(request)) => match self.apply(now, &here, options, request) {
+                Applied::Done(reply, until) => (reply, until),
+                Applied::Begun(level) => {
                     let (caller, answered) = oneshot::channel();
-                    let level = self.begun.take().flatten();
                     self.begun_for = Some(BegunFor::Local(caller, level, deadline));
                     self.finish(&turn, ctx);
                     return Box::pin(answer_of(answered));
-                };
-                applied
-            }
+                }
+            },
             (Ok(()), StoreRequest::Hub(request)) => self.ask_hub(now, durability, &request),
             (Ok(()), StoreRequest::Files(request)) => {
                 let (caller, answered) = oneshot::channel();
@@ -245,10 +246,10 @@ impl Handler<WaitFor> for StoreActor {
 
     fn handle(&mut self, message: WaitFor, ctx: &mut Self::Context) -> Self::Result {
         let turn = self.begin();
-        let now = self.now();
+        let now = self.now(&turn);
         let here = Arc::clone(&self.here);
         let WaitFor { request, outlet } = message;
-        let taken = self.take_up(None);
+        let taken = self.take_up(&turn, None);
         let started = taken.and_then(|()| Ok(self.begin_wait(now, &here, request, outlet)?));
         self.finish(&turn, ctx);
         Ok(match started? {
@@ -265,10 +266,8 @@ impl Handler<WatchFor> for StoreActor {
 
     fn handle(&mut self, message: WatchFor, ctx: &mut Self::Context) -> Self::Result {
         let turn = self.begin();
-        let now = self.now();
-        if self.stopping {
-            return Err(StoreError::Stopping { resume: None }.into());
-        }
+        let now = self.now(&turn);
+        self.check_running()?;
         let here = Arc::clone(&self.here);
         let WatchFor { request, outlet } = message;
         let alive = self.fail_stop.alive();
@@ -333,7 +332,7 @@ impl Handler<StopStore> for StoreActor {
 
     fn handle(&mut self, _: StopStore, ctx: &mut Self::Context) {
         let turn = self.begin();
-        self.finish_write(self.now());
+        self.finish_write(&turn);
         self.stopping = true;
         self.send_last_batches();
         for (stream, batch) in self.hub.stop() {

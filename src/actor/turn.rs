@@ -1,34 +1,37 @@
 //! [`TurnTimer`]: the only timer of an actor that must run again when something is due.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, SpawnHandle};
 
-use crate::environment;
+use super::clock::micros;
+use crate::store::Micros;
 
 /// The time of the actor's next turn, if no message comes before.
 #[derive(Default)]
 pub(super) struct TurnTimer {
-    timer: Option<(SpawnHandle, Instant)>,
+    timer: Option<(SpawnHandle, Micros)>,
 }
 
 impl TurnTimer {
-    /// Ensures that `turn` runs after `wait` (`None`: never), or before.
+    /// Sees to it that `turn` is taken `wait` after `now` (`None`: never), or before.
     pub(super) fn arm<A: Actor<Context = Context<A>>>(
         &mut self,
         ctx: &mut Context<A>,
+        now: Micros,
         wait: Option<Duration>,
         turn: fn(&mut A, &mut Context<A>),
     ) {
         let Some(wait) = wait else { return };
-        let at = environment::now() + wait.min(LOOK_AGAIN);
+        let wait = wait.min(LOOK_AGAIN);
+        let at = now.saturating_add(micros(wait));
         if self.timer.is_some_and(|(_, fires)| fires <= at) {
             return;
         }
         if let Some((timer, _)) = self.timer.take() {
             ctx.cancel_future(timer);
         }
-        self.timer = Some((ctx.run_later(wait.min(LOOK_AGAIN), turn), at));
+        self.timer = Some((ctx.run_later(wait, turn), at));
     }
 
     /// Notes that the timer has fired.

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::Outlet;
 use super::answer_bytes::{admit, answer_bytes, refusal};
-use super::awaiting_durability::{self, Barrier};
+use super::awaiting_durability::Barrier;
+use super::backlog::{BegunWrite, RequestBatch, Worked};
 use super::log::JournalLog;
 use super::message::{Done, ReplyCallback, StreamRef, Task, TaskAnswer, TaskRequest};
 use super::store::{PREFETCH_GROUP, StoreActor, StoreDurabilityQueue, start_session};
-use super::{AnswerSink, Outlet};
 use crate::config::Durability;
 use crate::environment;
 use crate::error::{Error, ErrorCode};
@@ -18,27 +19,35 @@ use crate::model::{
     CallOptions, CallReply, FilesRequest, HubRequest, KvRequest, Reply, SetRequest, StatusReply,
     StoreRequest, TxnOp, TxnRequest, WaitRequest,
 };
+use crate::pace::Turn;
 use crate::store::{IdempotentWrite, Micros, StoreError, StoreState};
 use crate::watch::{WaitStart, WatchOwner, WatcherHandle};
+
+/// The result of a request to the keys.
+pub(super) enum Applied {
+    /// The reply, and what it waits for.
+    Done(Result<CallReply, Error>, Option<Barrier>),
+    /// A large write that has only begun, with the durability of its answer.
+    Begun(Option<Durability>),
+}
 
 /// Approximate bytes of log that a change takes in addition to its key and value.
 const CHANGE_BYTES: u64 = 64;
 
 impl StoreActor {
-    /// Executes one piece of work of a connection; an answer that shows something that is not durable
-    /// enough yet is added to those to be withheld. Also returns the bytes that the answer keeps.
+    /// Does one piece of work of a connection; an answer that shows what is not durable enough yet
+    /// is put with those to be withheld.
     pub(super) fn answer(
         &mut self,
         now: Micros,
-        owner: &Arc<WatchOwner>,
+        turn: &Turn,
+        batch: &mut RequestBatch,
         work: TaskRequest,
-        before: &[TaskAnswer],
-        sink: &Arc<dyn AnswerSink>,
-        withheld: &mut awaiting_durability::WithheldAnswers,
-    ) -> (TaskAnswer, usize) {
+    ) -> Worked {
+        let RequestBatch { owner, answers: before, sink, withheld, .. } = batch;
         let TaskRequest { id, deadline, task } = work;
-        if let Err(error) = self.take_up(deadline) {
-            return (TaskAnswer::Now(Err(error)), 0);
+        if let Err(error) = self.take_up(turn, deadline) {
+            return Worked::Done(TaskAnswer::Now(Err(error)), 0);
         }
         let (mut answer, until, writes) = match task {
             Task::Store { options, request: StoreRequest::Kv(request) } => {
@@ -46,13 +55,15 @@ impl StoreActor {
                 if writes && holds_values(&request) && owner.buffered.allowance().refuses(1) {
                     let what = "the server has reached its limit of answers that clients have not \
                                 read; write without requesting previous values, or try again later";
-                    return (TaskAnswer::Now(Err(refusal(&owner.buffered, what))), 0);
+                    return Worked::Done(TaskAnswer::Now(Err(refusal(&owner.buffered, what))), 0);
                 }
-                // The answer to a large write follows at its end, see `deliver`.
-                let Some((reply, until)) = self.apply(now, owner, options, request) else {
-                    return (TaskAnswer::Withheld, 0);
-                };
-                (reply.map(Done::Reply), until, writes)
+                match self.apply(now, owner, options, request) {
+                    Applied::Done(reply, until) => (reply.map(Done::Reply), until, writes),
+                    // The answer follows at its end, see `deliver`.
+                    Applied::Begun(level) => {
+                        return Worked::Begun(BegunWrite { id, deadline, level });
+                    }
+                }
             }
             Task::Store { options, request: StoreRequest::Hub(request) } => {
                 let (reply, until) = self.ask_hub(now, options.durability, &request);
@@ -63,10 +74,11 @@ impl StoreActor {
                 let later = Box::new(move |reply: Result<Reply, Error>| {
                     sink.take(vec![(id, reply.map(|reply| Done::Reply(on_disk(reply))))]);
                 });
-                return match self.do_on_disk(&request, deadline, later) {
-                    Ok(()) => (TaskAnswer::Withheld, 0),
-                    Err(error) => (TaskAnswer::Now(Err(error)), 0),
+                let answer = match self.do_on_disk(&request, deadline, later) {
+                    Ok(()) => TaskAnswer::Withheld,
+                    Err(error) => TaskAnswer::Now(Err(error)),
                 };
+                return Worked::Done(answer, 0);
             }
             Task::Wait { request, outlet } => {
                 (self.wait(now, owner, deadline, request, outlet), None, false)
@@ -90,22 +102,25 @@ impl StoreActor {
             true => answer_bytes(&answer),
             false => admit(&owner.buffered, &mut answer),
         };
-        let Some(until) = until else { return (TaskAnswer::Now(answer), bytes) };
+        let Some(until) = until else { return Worked::Done(TaskAnswer::Now(answer), bytes) };
         withheld.push(until, id, deadline, answer);
-        (TaskAnswer::Withheld, bytes)
+        Worked::Done(TaskAnswer::Withheld, bytes)
     }
 
     /// Counts a request, and refuses it if the service stops or the request's deadline is over.
-    pub(super) fn take_up(&mut self, deadline: Option<Instant>) -> Result<(), Error> {
+    pub(super) fn take_up(&mut self, turn: &Turn, deadline: Option<Instant>) -> Result<(), Error> {
         self.requests += 1;
-        if self.stopping {
-            return Err(StoreError::Stopping { resume: None }.into());
-        }
-        // Read now, because earlier requests of the same message may have taken long.
-        if deadline.is_some_and(|deadline| deadline <= environment::now()) {
+        self.check_running()?;
+        // A recent reading, not that of the message: its earlier requests may have taken long.
+        if deadline.is_some_and(|deadline| deadline <= turn.reading()) {
             return Err(StoreError::DeadlineExceeded.into());
         }
         Ok(())
+    }
+
+    /// Refuses requests while the service stops.
+    pub(super) fn check_running(&self) -> Result<(), StoreError> {
+        if self.stopping { Err(StoreError::Stopping { resume: None }) } else { Ok(()) }
     }
 
     /// Passes a request about files on to the journal; `later` receives the answer.
@@ -163,51 +178,48 @@ impl StoreActor {
         Ok(Done::StreamOpened(self.hub.open_stream(owner, credit, session)?))
     }
 
-    /// Executes a request about keys. Returns the reply and what it waits for; `None` if the request is
-    /// a large write that has only begun.
+    /// Executes a request to the keys, or begins it.
     pub(super) fn apply(
         &mut self,
         now: Micros,
         owner: &WatchOwner,
         options: CallOptions,
         request: KvRequest,
-    ) -> Option<(Result<CallReply, Error>, Option<Barrier>)> {
+    ) -> Applied {
         let once = options.idempotency.map(|key| IdempotentWrite { key, client: owner.client });
         self.hub.state_mut().set_client(owner.client);
         let Some(durability_queue) = &self.durability_queue else {
-            let Some(reply) = self.apply_to_hub(now, once, request) else {
-                self.begun = Some(None);
-                return None;
+            return match self.apply_to_hub(now, once, request) {
+                Some(reply) => Applied::Done(reply.map(CallReply::new), None),
+                None => Applied::Begun(None),
             };
-            return Some((reply.map(CallReply::new), None));
         };
         if request.facts().disk != DiskUse::Nothing
             && let Err(error) =
                 check_capacity(&mut durability_queue.log.get_mut(), self.hub.state(), &request)
         {
-            return Some((Err(error), None));
+            return Applied::Done(Err(error), None);
         }
         let level = durability_queue.level(options.durability);
         let touches_pending = self.hub.state().touches_pending(&request);
-        if let (Some(_), Some(error)) =
-            (durability_queue.until(level, touches_pending), durability_queue.failed())
+        if durability_queue.until(level, touches_pending).is_some()
+            && let Some(error) = durability_queue.failed()
         {
-            return Some((Err(error), None));
+            return Applied::Done(Err(error), None);
         }
         let records = self.hub.records().records();
         let Some(mut reply) = self.apply_to_hub(now, once, request) else {
-            self.begun = Some(Some(level));
             if let Some(durability_queue) = &self.durability_queue {
                 durability_queue.log.get_mut().large_begins();
             }
-            return None;
+            return Applied::Begun(Some(level));
         };
         let shows_pending = touches_pending || self.hub.records().records() > records;
         if let (false, Ok(reply)) = (shows_pending, &mut reply) {
             self.hub.state().show_visible(reply);
         }
         let until = self.durability_queue.as_ref().and_then(|it| it.until(level, shows_pending));
-        Some((reply.map(|reply| CallReply { reply, durability: Some(level) }), until))
+        Applied::Done(reply.map(|reply| CallReply { reply, durability: Some(level) }), until)
     }
 
     fn apply_to_hub(
@@ -239,7 +251,9 @@ impl StoreActor {
         if let Some(durability_queue) = &self.durability_queue {
             let level = durability_queue.level(asked);
             until = durability_queue.until(level, false);
-            if let (Some(_), Some(error)) = (until, durability_queue.failed()) {
+            if until.is_some()
+                && let Some(error) = durability_queue.failed()
+            {
                 return (Err(error), None);
             }
             durability = Some(level);
@@ -375,8 +389,11 @@ fn holds_values(request: &KvRequest) -> bool {
         }),
         KvRequest::LeaseGrant(_) | KvRequest::LeaseKeepAlive(_) => false,
         KvRequest::LeaseRevoke(_) | KvRequest::Compact(_) => false,
-        // All other requests are refused when no more answers may be buffered.
-        _ => true,
+        // Reads, of which the answer itself is refused, see `admit`.
+        KvRequest::Get(_) | KvRequest::Range(_) | KvRequest::Scan(_) => true,
+        KvRequest::LeaseTimeToLive(_)
+        | KvRequest::LeaseList { .. }
+        | KvRequest::LeaseKeys { .. } => true,
     }
 }
 

@@ -67,7 +67,7 @@ struct AuthShared {
     hasher: RandomState,
     pool: Pool,
     /// Passwords that wait to be checked, by origin.
-    waiting: FairPlaces<LoginOrigin>,
+    waiting: FairPlaces<Option<LoginOrigin>>,
     /// Bounds the log lines of failed logins; those of the service or relay that asks.
     lines: OnceLock<StrangerLines>,
     /// Callbacks for changes, by connection.

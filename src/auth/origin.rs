@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::address::network;
 use crate::environment::RandomState;
-
+use crate::fair::Sharer;
 use crate::session::Peer;
 
 /// The origin of logins whose failures count together.
@@ -17,6 +17,8 @@ pub(super) enum LoginOrigin {
     /// have any length.
     Link(u64),
 }
+
+impl Sharer for LoginOrigin {}
 
 impl LoginOrigin {
     /// Returns the origin of a login that claims to be `user`, or shows a token; `None` for this

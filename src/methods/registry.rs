@@ -19,7 +19,7 @@ use super::{Interceptor, MethodContext, Next, Returned, Service};
 use crate::config::services::{NAME_BYTES_MAX, RESERVED};
 use crate::config::{Config, ServicesConfig};
 use crate::error::{Details, Error, ErrorCode};
-use crate::fair::{ClientId, sharer};
+use crate::fair::ClientId;
 use crate::fair_places::FairPlaces;
 use crate::model::{Invocation, Payload, ServiceInfo};
 use crate::runtime::require_system;
@@ -123,7 +123,7 @@ impl ServiceRegistry {
     ) -> Result<RunningCall, Error> {
         let Invocation { method, argument } = invocation;
         let (found, around, thread) = self.find(&method)?;
-        let place = self.places.enter(sharer(caller.client)).map_err(|excess| {
+        let place = self.places.enter(caller.client).map_err(|excess| {
             let max = self.config.calls_max;
             let what = excess.what("too many calls are under way; try again later");
             refusal(

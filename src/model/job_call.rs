@@ -305,7 +305,28 @@ impl JobRequest {
         match self {
             Self::Push { jobs, .. } => jobs.iter().map(PushRequest::log_bytes).sum(),
             Self::SetSchedule(schedule) => schedule.push.log_bytes(),
-            _ => OTHER_BYTES,
+            Self::Reserve(_)
+            | Self::Revoked { .. }
+            | Self::Await { .. }
+            | Self::Outcomes { .. }
+            | Self::Settle(_)
+            | Self::Touch { .. }
+            | Self::Progress { .. }
+            | Self::Resume(_)
+            | Self::Get(_)
+            | Self::List { .. }
+            | Self::Cancel(_)
+            | Self::Replay { .. }
+            | Self::DeleteDead { .. }
+            | Self::FreeIndex { .. }
+            | Self::SetTopic { .. }
+            | Self::PauseTopic { .. }
+            | Self::ClearTopic(_)
+            | Self::DeleteTopic { .. }
+            | Self::Topic(_)
+            | Self::Topics { .. }
+            | Self::RemoveSchedule(_)
+            | Self::Schedules => OTHER_BYTES,
         }
     }
 
@@ -317,7 +338,25 @@ impl JobRequest {
             | Self::Revoked { wait }
             | Self::Await { wait, .. }
             | Self::Outcomes { wait, .. } => *wait = Some(left.min(wait.unwrap_or(default))),
-            _ => {}
+            Self::Settle(_)
+            | Self::Touch { .. }
+            | Self::Progress { .. }
+            | Self::Resume(_)
+            | Self::Get(_)
+            | Self::List { .. }
+            | Self::Cancel(_)
+            | Self::Replay { .. }
+            | Self::DeleteDead { .. }
+            | Self::FreeIndex { .. }
+            | Self::SetTopic { .. }
+            | Self::PauseTopic { .. }
+            | Self::ClearTopic(_)
+            | Self::DeleteTopic { .. }
+            | Self::Topic(_)
+            | Self::Topics { .. }
+            | Self::SetSchedule(_)
+            | Self::RemoveSchedule(_)
+            | Self::Schedules => {}
         }
     }
 

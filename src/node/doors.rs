@@ -64,10 +64,15 @@ impl Wakeful {
         config: TlsConfig,
     ) -> Result<TlsListener, Error> {
         require_arbiter("Wakeful::listen_tls")?;
-        let door = TlsHandshaker::open(config, HandshakeLimits::of(&self.rpc()))?;
+        let door = TlsHandshaker::open(config, self.door_limits())?;
         let addr =
             self.open_door(bind(addr).await?, SocketAcceptor::Tls(Arc::clone(&door))).await?;
         Ok(door.handle(addr))
+    }
+
+    #[cfg(feature = "tls")]
+    fn door_limits(&self) -> HandshakeLimits {
+        HandshakeLimits::of(&self.rpc(), self.strangers().clone())
     }
 
     /// Opens a TLS port on a socket that already listens. Otherwise like
@@ -83,7 +88,7 @@ impl Wakeful {
         config: TlsConfig,
     ) -> Result<TlsListener, Error> {
         require_arbiter("Wakeful::listen_tls_on")?;
-        let door = TlsHandshaker::open(config, HandshakeLimits::of(&self.rpc()))?;
+        let door = TlsHandshaker::open(config, self.door_limits())?;
         self.listen_at_door(listener, &door).await
     }
 

@@ -186,7 +186,9 @@ impl QueueState {
         state: JobState,
         output: Option<Blob>,
     ) -> Box<JobInfo> {
-        let Some(job) = self.job(slot) else { return Box::new(no_info()) };
+        let Some(job) = self.job(slot) else {
+            return Box::new(JobInfo::new(0, Blob::default(), state));
+        };
         let mut info = self.info(job, false);
         (info.state, info.output) = (state, output);
         (info.due, info.progress, info.finished) = (None, None, Some(self.utc));
@@ -252,28 +254,4 @@ pub(super) fn bytes_of(info: &JobInfo) -> usize {
     let values = [info.payload.as_ref(), info.progress.as_ref(), info.output.as_ref()];
     let blobs = blobs.into_iter().chain(values).flatten().map(|blob| blob.len()).sum::<usize>();
     blobs + info.errors.iter().map(|it| it.len() + 24).sum::<usize>() + size_of::<JobInfo>()
-}
-
-pub(super) fn no_info() -> JobInfo {
-    JobInfo {
-        id: 0,
-        topic: Blob::default(),
-        state: JobState::Cancelled,
-        payload: None,
-        index: None,
-        order_key: None,
-        priority: 0,
-        epoch: 0,
-        failures: 0,
-        losses: 0,
-        retry_max: 0,
-        pushed: 0,
-        due: None,
-        started: None,
-        finished: None,
-        progress: None,
-        errors: Vec::new(),
-        output: None,
-        outcome: None,
-    }
 }

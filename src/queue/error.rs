@@ -1,7 +1,7 @@
 //! [`QueueError`]: the refusals of the queue. A refused request has changed nothing.
 
 use crate::error::{Details, Error, ErrorCode};
-use crate::fair::{ClientId, FairShares, sharer};
+use crate::fair::{ClientId, FairShares};
 use crate::model::{Blob, JobId, JobRef, Reservation};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -88,7 +88,7 @@ impl QueueError {
         full: &'static str,
     ) -> Result<(), Self> {
         let max = max as u64;
-        let checked = shares.check(sharer(client), more as u64, max);
+        let checked = shares.check(client, more as u64, max);
         checked.map_err(|excess| Self::Limit { name, max, what: excess.what(full) })
     }
 

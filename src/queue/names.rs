@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use super::change::QueueChange;
 use super::topic::TopicState;
 use super::{QueueError, QueueState, TopicNo};
-use crate::fair::{ClientId, Excess, FairShares, sharer};
+use crate::fair::{ClientId, Excess, FairShares, Sharer as _};
 use crate::model::{Blob, JobReply, TopicSettings};
 
 /// The clients that created topics since the start; the journal does not record them.
@@ -54,7 +54,7 @@ impl QueueState {
         let unknown: Vec<&Blob> =
             names.iter().copied().filter(|name| !self.names.contains_key(*name)).collect();
         let topics_max = self.config.topics_max;
-        let left = self.makers.shares.units(sharer(client), topics_max as u64);
+        let left = self.makers.shares.units(client, topics_max as u64);
         let left = usize::try_from(left).unwrap_or(usize::MAX).min(unknown.len());
         let mut vacant: Vec<TopicNo> = self.vacant.iter().copied().take(left).collect();
         let free = topics_max.saturating_sub(self.topics.len()).min(left - vacant.len());
@@ -124,7 +124,9 @@ impl QueueState {
 
     /// Returns how many unused topics of other clients may be forgotten for topics of `client`.
     fn may_replace(&self, client: ClientId) -> usize {
-        let Some(client) = sharer(client) else { return usize::MAX };
+        if !client.has_share() {
+            return usize::MAX;
+        }
         let made = usize::try_from(self.makers.shares.held(client)).unwrap_or(usize::MAX);
         self.config.topics_max.div_ceil(2).saturating_sub(made)
     }
@@ -221,7 +223,7 @@ impl QueueState {
             self.vacant.remove(&number);
             self.names.insert(name, number);
             let maker = self.makers.making;
-            self.makers.shares.take(sharer(maker), 1);
+            self.makers.shares.take(maker, 1);
             if let Some(topic) = self.topics.get_mut(number as usize) {
                 topic.creator = maker;
             }
@@ -235,7 +237,7 @@ impl QueueState {
         let new = TopicState { is_dirty: topic.is_dirty, ..TopicState::named(name.clone()) };
         let old = std::mem::replace(topic, new);
         if self.names.remove(&old.name).is_some() {
-            self.makers.shares.give_back(sharer(old.creator), 1);
+            self.makers.shares.give_back(old.creator, 1);
         }
         // A forgotten topic may still have indexes whose time is over, which the journal does not
         // record.

@@ -8,7 +8,7 @@ use super::owner_capacity::OwnerCapacity;
 use super::producers::PushScope;
 use super::{JobSlot, QueueError, TopicNo};
 use crate::buffered::Charge;
-use crate::fair::{ClientId, FairShares, sharer};
+use crate::fair::{ClientId, FairShares};
 use crate::model::{JobInfo, PushRequest, Pushed, Reservation, ReservedJob};
 use crate::store::Micros;
 
@@ -118,9 +118,9 @@ impl ParkedRequests {
         let Requester { owner, client } = requester;
         self.next += 1;
         let id = self.next;
-        self.waiting.take(sharer(client), 1);
+        self.waiting.take(client, 1);
         if let ParkedKind::Push { bytes, .. } = &what {
-            self.push_bytes.take(sharer(client), *bytes as u64);
+            self.push_bytes.take(client, *bytes as u64);
         }
         self.deadlines.insert((deadline, id));
         self.owners.entry(owner).or_default().parked.insert(id);
@@ -132,9 +132,9 @@ impl ParkedRequests {
     pub(super) fn unpark(&mut self, id: ParkId) -> Option<ParkedRequest> {
         let parked = self.parked.remove(&id)?;
         self.deadlines.remove(&(parked.deadline, id));
-        self.waiting.give_back(sharer(parked.client), 1);
+        self.waiting.give_back(parked.client, 1);
         if let ParkedKind::Push { bytes, .. } = &parked.what {
-            self.push_bytes.give_back(sharer(parked.client), *bytes as u64);
+            self.push_bytes.give_back(parked.client, *bytes as u64);
         }
         if let Some(owner) = self.owners.get_mut(&parked.owner) {
             owner.parked.remove(&id);

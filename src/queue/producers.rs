@@ -52,6 +52,11 @@ impl Producers {
         self.opened.first().copied()
     }
 
+    /// Returns whether no push waits anywhere.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// Returns the number of pushes that wait in a place.
     pub(super) fn count(&self, place: PushScope) -> usize {
         self.waiting.get(&place).map_or(0, BTreeSet::len)

@@ -5,7 +5,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::change::{Finish, QueueChange};
-use super::describe::no_info;
 use super::millis;
 use crate::model::{
     Backoff, Blob, JobId, JobInfo, JobState, OrderRetry, Rate, Reservation, TopicSettings, Unique,
@@ -264,9 +263,6 @@ impl From<&JobInfo> for StoredOutcome {
 impl From<StoredOutcome> for JobInfo {
     fn from(stored: StoredOutcome) -> Self {
         Self {
-            id: stored.id,
-            topic: stored.topic,
-            state: stored.state.into(),
             index: stored.index,
             order_key: stored.order_key,
             priority: stored.priority,
@@ -279,7 +275,7 @@ impl From<StoredOutcome> for JobInfo {
             finished: Some(stored.finished),
             output: stored.output,
             errors: stored.errors,
-            ..no_info()
+            ..Self::new(stored.id, stored.topic, stored.state.into())
         }
     }
 }

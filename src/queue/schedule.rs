@@ -9,7 +9,7 @@ use super::push::rare_of;
 use super::{Now, QueueError, QueueState, millis};
 use crate::config::QueueConfig;
 use crate::environment::RandomState;
-use crate::fair::{ClientId, FairShares, sharer};
+use crate::fair::{ClientId, FairShares, Sharer as _};
 use crate::model::{
     Backoff, Blob, JobReply, PushOptions, PushRequest, Schedule, ScheduleInfo, UnixMillis,
 };
@@ -22,7 +22,8 @@ const CAME_COST: usize = 16;
 pub(super) struct Schedules {
     by_name: BTreeMap<Blob, ScheduleSet>,
     due: BTreeSet<(UnixMillis, Blob)>,
-    /// The client that set each schedule since the start; the journal does not record it.
+    /// The client that set each schedule since the start, except this process; the journal does not
+    /// record it.
     setters: HashMap<Blob, ClientId, RandomState>,
     counts: FairShares<ClientId>,
     /// The bytes of all schedules, as counted by [`bytes_of`].
@@ -57,8 +58,8 @@ impl Schedules {
         }
     }
 
-    fn setter(&self, name: &Blob) -> Option<ClientId> {
-        self.setters.get(name).copied()
+    fn setter(&self, name: &Blob) -> ClientId {
+        self.setters.get(name).copied().unwrap_or_default()
     }
 
     fn count(&mut self, set: &ScheduleSet) {
@@ -77,9 +78,9 @@ impl Schedules {
     fn hand_to(&mut self, name: &Blob, client: ClientId) {
         let Some(set) = self.by_name.get(name).cloned() else { return };
         self.uncount(&set);
-        match sharer(client) {
-            Some(client) => self.setters.insert(name.clone(), client),
-            None => self.setters.remove(name),
+        match client.has_share() {
+            true => self.setters.insert(name.clone(), client),
+            false => self.setters.remove(name),
         };
         self.count(&set);
     }
@@ -96,7 +97,7 @@ impl Schedules {
         let (mut more, mut bytes) = (1, bytes_of(set));
         match &before {
             // The client may keep what it already has.
-            Some(before) if self.setter(&set.name) == sharer(client) => {
+            Some(before) if self.setter(&set.name) == client => {
                 (more, bytes) = (0, bytes.saturating_sub(bytes_of(before)));
             }
             Some(before) => self.uncount(before),

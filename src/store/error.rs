@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{Details, Error, ErrorCode};
-use crate::fair::{ClientId, FairShares, sharer};
+use crate::fair::{ClientId, FairShares};
 use crate::model::{Blob, LeaseId, Revision};
 
 /// The reason why the store, or a wait or watch on it, refuses a request. Nothing was changed.
@@ -65,7 +65,7 @@ impl StoreError {
         max: usize,
         full: &'static str,
     ) -> Result<(), Self> {
-        let checked = shares.check(sharer(client), 1, max as u64);
+        let checked = shares.check(client, 1, max as u64);
         checked.map_err(|excess| Self::limit(name, max, excess.what(full)))
     }
 

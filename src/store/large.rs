@@ -28,6 +28,14 @@ pub(super) struct LargeWrite {
     rest: WriteRest,
 }
 
+/// A complete large write.
+#[derive(Debug)]
+pub(crate) struct Completed {
+    pub(crate) reply: Result<Reply, StoreError>,
+    /// Whether the write was the expiry of a lease, which has no caller.
+    pub(crate) is_expiry: bool,
+}
+
 /// The remaining part of a write.
 #[derive(Debug)]
 pub(super) enum WriteRest {
@@ -37,6 +45,8 @@ pub(super) enum WriteRest {
     Lease {
         keys: LeaseKeys,
         deleted: u64,
+        /// Whether the lease expired; otherwise it is revoked.
+        is_expiry: bool,
     },
 }
 
@@ -107,7 +117,7 @@ impl StoreState {
     }
 
     /// Applies about `slice` events of the write in progress. Returns its reply when it is complete.
-    pub(crate) fn go_on(&mut self, slice: usize) -> Option<Result<Reply, StoreError>> {
+    pub(crate) fn go_on(&mut self, slice: usize) -> Option<Completed> {
         let mut open = self.open.take()?;
         let mut left = slice;
         let all = self.do_rest(open.now, open.revision, &mut open.rest, &mut left);
@@ -122,6 +132,7 @@ impl StoreState {
             self.close(revision);
         }
         let revision = self.revision;
+        let is_expiry = matches!(rest, WriteRest::Lease { is_expiry: true, .. });
         let reply = all.map(|_| match rest {
             WriteRest::Delete(deleting) => Reply::Delete(deleting.into_reply(revision)),
             WriteRest::Txn(ops) => Reply::Txn(ops.into_reply(revision)),
@@ -132,7 +143,7 @@ impl StoreState {
         if let (Ok(reply), Some((once, fingerprint))) = (&reply, once) {
             self.remember(now, once, fingerprint, reply);
         }
-        Some(reply)
+        Some(Completed { reply, is_expiry })
     }
 
     /// Applies about `slice` events and subtracts them from `slice`; returns whether the write is
@@ -147,7 +158,7 @@ impl StoreState {
         match rest {
             WriteRest::Delete(deleting) => Ok(self.delete_some(revision, deleting, slice)),
             WriteRest::Txn(ops) => self.run_ops(now, revision, ops, slice),
-            WriteRest::Lease { keys, deleted } => {
+            WriteRest::Lease { keys, deleted, .. } => {
                 let slots = keys.take_first(*slice, &self.keys);
                 *slice = slice.saturating_sub(slots.len());
                 for slot in slots {

@@ -8,11 +8,13 @@ use std::time::Duration;
 use super::capacity::WriteCost;
 use super::change::StoreChange;
 use super::idempotency::IdempotentWrite;
+#[cfg(any(test, feature = "internals"))]
+use super::large::Completed;
 use super::large::WriteRest;
 use super::lease_keys::LeaseKeys;
 use super::{Micros, StepBudget, StoreError, StoreState};
 use crate::config::record::DELETE_BYTES;
-use crate::fair::{ClientId, Excess, FairShares, sharer};
+use crate::fair::{ClientId, Excess, FairShares};
 use crate::model::{
     Blob, DeleteReply, KeyValue, LeaseGrantRequest, LeaseId, LeaseKeysReply, LeaseListReply,
     LeaseReply, LeaseTimeToLiveReply, Reply, SetRequest,
@@ -122,15 +124,15 @@ impl Leases {
         let keys = LeaseKeys::default();
         let client = self.client;
         let lease = Lease { ttl, deadline, keys, end_bytes: 0, last_bound: 0, private, client };
-        self.shares.take(sharer(client), 1);
+        self.shares.take(client, 1);
         if let Some(before) = self.leases.insert(id, lease) {
-            self.shares.give_back(sharer(before.client), 1);
+            self.shares.give_back(before.client, 1);
         }
     }
 
     /// Checks that the current client may make `more` leases, of `max` in all.
     pub(super) fn check_capacity(&self, more: usize, max: usize) -> Result<(), Excess> {
-        self.shares.check(sharer(self.client), more as u64, max as u64)
+        self.shares.check(self.client, more as u64, max as u64)
     }
 
     /// Restarts the lease's time to live.
@@ -148,7 +150,7 @@ impl Leases {
         self.keep(id);
         let lease = self.leases.remove(&id)?;
         self.deadlines.remove(&(lease.deadline, id));
-        self.shares.give_back(sharer(lease.client), 1);
+        self.shares.give_back(lease.client, 1);
         Some(lease)
     }
 
@@ -362,7 +364,7 @@ impl StoreState {
         id: LeaseId,
     ) -> Result<Option<Reply>, StoreError> {
         self.lease(id)?;
-        let deleted = self.end_lease(now, once, id).map(|deleted| deleted as u64);
+        let deleted = self.end_lease(now, once, id, false).map(|deleted| deleted as u64);
         let revision = self.revision;
         let reply = |deleted| DeleteReply { revision, deleted, previous: Vec::new() };
         Ok(deleted.map(|deleted| Reply::LeaseRevoke(reply(deleted))))
@@ -457,11 +459,12 @@ impl StoreState {
         now: Micros,
         once: Option<(IdempotentWrite, u64)>,
         id: LeaseId,
+        is_expiry: bool,
     ) -> Option<usize> {
         let Some(lease) = self.leases.remove(id) else { return Some(0) };
         self.note(|| StoreChange::LeaseEnded { id });
         if self.is_long(lease.keys.len()) {
-            self.open(now, once, WriteRest::Lease { keys: lease.keys, deleted: 0 });
+            self.open(now, once, WriteRest::Lease { keys: lease.keys, deleted: 0, is_expiry });
             return None;
         }
         let slots: Vec<u32> = lease.keys.in_order(&self.keys).collect();
@@ -475,7 +478,7 @@ impl StoreState {
     /// write is large and has only begun; `None` if no lease is due.
     pub(crate) fn begin_to_expire(&mut self, now: Micros) -> Option<usize> {
         let id = self.leases.due(now)?;
-        Some(self.end_lease(now, None, id).unwrap_or(0))
+        Some(self.end_lease(now, None, id, true).unwrap_or(0))
     }
 
     /// Runs [`begin_to_expire`](Self::begin_to_expire) to its end.
@@ -483,7 +486,8 @@ impl StoreState {
     pub(crate) fn expire_one(&mut self, now: Micros) -> Option<usize> {
         let mut deleted = self.begin_to_expire(now)?;
         while self.is_open() {
-            if let Some(Ok(Reply::LeaseRevoke(reply))) = self.go_on(self.config.slice_max) {
+            let completed = self.go_on(self.config.slice_max);
+            if let Some(Completed { reply: Ok(Reply::LeaseRevoke(reply)), .. }) = completed {
                 deleted = reply.deleted as usize;
             }
         }

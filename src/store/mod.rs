@@ -61,6 +61,7 @@ pub(crate) use fingerprint::client_of_user;
 pub(crate) use history::{EventSeq, HistoryEntry};
 pub(crate) use idempotency::IdempotentWrite;
 pub(crate) use journaled::Mark;
+pub(crate) use large::Completed;
 pub(crate) use read::PageCapacity;
 pub(crate) use shares::Shares;
 pub(crate) use snapshot::StoreSnapshot;

@@ -105,8 +105,8 @@ impl StoreState {
             return Ok(reply);
         }
         loop {
-            if let Some(reply) = self.go_on(self.config.slice_max) {
-                return reply;
+            if let Some(completed) = self.go_on(self.config.slice_max) {
+                return completed.reply;
             }
         }
     }

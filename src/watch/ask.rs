@@ -2,7 +2,7 @@
 
 use super::hub::Hub;
 use crate::model::{HubRequest, KvRequest, Reply, StoreRequest};
-use crate::store::{IdempotentWrite, Micros, StoreError};
+use crate::store::{Completed, IdempotentWrite, Micros, StoreError};
 
 impl<P> Hub<P> {
     /// Executes `request` to its end. Its events reach waits and streams as answers and batches.
@@ -17,7 +17,7 @@ impl<P> Hub<P> {
             return reply;
         }
         self.finish_write(now);
-        self.finished.pop_back().unwrap_or(Err(StoreError::Cancelled))
+        self.take_finished().unwrap_or(Err(StoreError::Cancelled))
     }
 
     /// Executes `request`. For a write of very many events, there is no reply until
@@ -62,11 +62,12 @@ impl<P> Hub<P> {
             return true;
         }
         let before = self.state.history().end();
-        let Some(reply) = self.state.go_on(slice) else { return false };
+        let Some(Completed { reply, is_expiry }) = self.state.go_on(slice) else { return false };
         self.record(now);
         self.notify(before);
-        if !std::mem::take(&mut self.expiring) {
-            self.finished.push_back(reply);
+        if !is_expiry {
+            debug_assert!(self.finished.is_none(), "a reply is taken before the next write ends");
+            self.finished = Some(reply);
         }
         true
     }
@@ -78,7 +79,7 @@ impl<P> Hub<P> {
 
     /// Takes the reply to a large write that is complete.
     pub(crate) fn take_finished(&mut self) -> Option<Result<Reply, StoreError>> {
-        self.finished.pop_front()
+        self.finished.take()
     }
 
     /// Returns whether a large write is in progress, or its watchers are still to be notified. Every

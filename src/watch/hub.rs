@@ -21,7 +21,7 @@ use super::stream::EventStream;
 use super::watcher::{Count, Events, WaitSearch, WatchOwner, Watcher, WatcherHandle, WatcherRole};
 use crate::buffered::{Buffered, Charge};
 use crate::config::WatchConfig;
-use crate::fair::{ClientId, FairShares, sharer};
+use crate::fair::{ClientId, FairShares};
 use crate::journal::RecordBatch as Records;
 use crate::model::{Reply, StatusReply, WaitOutcome, WatcherInfo, WatcherKind, WatchersReply};
 use crate::store::{EventSeq, Mark, Micros, StoreError, StoreState};
@@ -56,10 +56,8 @@ pub(crate) struct Hub<P> {
     pub(super) answers: Vec<WaitAnswer<P>>,
     /// The events whose watchers are not all notified yet.
     pub(super) notices: Notices,
-    /// The replies to large writes that are complete.
-    pub(super) finished: VecDeque<Result<Reply, StoreError>>,
-    /// The write in progress is the expiry of a lease, which has no caller.
-    pub(super) expiring: bool,
+    /// The reply to a large write that is complete.
+    pub(super) finished: Option<Result<Reply, StoreError>>,
     /// The changes that were not handed to the journal yet; empty without a journal.
     records: Records,
 }
@@ -94,8 +92,7 @@ impl<P> Hub<P> {
             paused: PausedStreams::default(),
             answers: Vec::new(),
             notices: Notices::default(),
-            finished: VecDeque::new(),
-            expiring: false,
+            finished: None,
             records: Records::new(),
         }
     }
@@ -128,11 +125,10 @@ impl<P> Hub<P> {
             work = slice;
         }
         // One lease at a time: with a short history, the next one might compact the events of the last.
-        while work < slice && self.notify_within(&mut watchers) {
+        while work < slice && self.notify_some(&mut watchers) {
             let before = self.state.history().end();
             let Some(deleted) = self.state.begin_to_expire(now) else { break };
             if self.state.is_open() {
-                self.expiring = true;
                 break;
             }
             self.record(now);
@@ -140,7 +136,7 @@ impl<P> Hub<P> {
             work += 1 + deleted;
         }
         // Deadlines and searches report everything up to the visible revision as considered.
-        if !self.notify_within(&mut watchers) {
+        if !self.notify_some(&mut watchers) {
             return;
         }
         for _ in 0..slice {
@@ -175,7 +171,7 @@ impl<P> Hub<P> {
     pub(crate) fn show_some(&mut self, mark: Mark, slice: usize) -> bool {
         let mut watchers = self.state.config().slice_max;
         for _ in 0..slice {
-            if !self.notify_within(&mut watchers) {
+            if !self.notify_some(&mut watchers) {
                 return false;
             }
             let next = self.state.visible() + 1;
@@ -186,7 +182,7 @@ impl<P> Hub<P> {
             self.state.show(next);
             self.begin_to_notify(before);
         }
-        let all = self.notify_within(&mut watchers) && self.state.visible() >= mark.revision;
+        let all = self.notify_some(&mut watchers) && self.state.visible() >= mark.revision;
         if all {
             self.state.settle(mark);
         }
@@ -242,7 +238,7 @@ impl<P> Hub<P> {
     /// watchers of the newest events: nothing is shown before all of them are notified.
     pub(crate) fn next_batch(&mut self) -> NextBatch {
         if self.is_notifying() {
-            self.notify_some(self.state.config().slice_max);
+            self.notify_some(&mut { self.state.config().slice_max });
             return NextBatch::Again;
         }
         if self.touched.is_empty() {
@@ -304,7 +300,7 @@ impl<P> Hub<P> {
 
     /// Adds a watcher that was checked; registers it unless it searches first.
     pub(super) fn insert(&mut self, owner: &WatchOwner, watcher: Watcher<P>) -> WatcherHandle {
-        self.watcher_shares.take(sharer(owner.client), 1);
+        self.watcher_shares.take(owner.client, 1);
         if owner.id != 0 {
             *self.owners.entry(owner.id).or_default() += 1;
         }
@@ -338,7 +334,7 @@ impl<P> Hub<P> {
         let Some(WatchOwner { id, client, .. }) = owner.map(|owner| &**owner) else {
             return Some(watcher);
         };
-        self.watcher_shares.give_back(sharer(*client), 1);
+        self.watcher_shares.give_back(*client, 1);
         if let Some(count) = self.owners.get_mut(id) {
             *count -= 1;
             if *count == 0 {

@@ -33,7 +33,7 @@ impl<P> Hub<P> {
     /// Begins to notify the watchers of the events from `before` on, and notifies the first slice.
     pub(super) fn notify(&mut self, before: EventSeq) {
         if self.begin_to_notify(before) {
-            self.notify_some(self.state.config().slice_max);
+            self.notify_some(&mut { self.state.config().slice_max });
         }
     }
 
@@ -49,14 +49,9 @@ impl<P> Hub<P> {
         true
     }
 
-    /// Looks up watchers of events and notifies them, up to `slice` of both in all; returns whether all
-    /// are notified.
-    pub(crate) fn notify_some(&mut self, mut slice: usize) -> bool {
-        self.notify_within(&mut slice)
-    }
-
-    /// Does the same as [`notify_some`](Self::notify_some), and subtracts the work from `slice`.
-    pub(super) fn notify_within(&mut self, slice: &mut usize) -> bool {
+    /// Looks up watchers of events and notifies them, up to `slice` of both in all, and subtracts them
+    /// from `slice`; returns whether all are notified.
+    pub(crate) fn notify_some(&mut self, slice: &mut usize) -> bool {
         loop {
             self.notify_watchers(slice);
             if self.notices.event.is_some() || *slice == 0 {
@@ -70,7 +65,7 @@ impl<P> Hub<P> {
 
     /// Notifies all remaining watchers.
     pub(crate) fn finish_notifying(&mut self) {
-        while !self.notify_some(usize::MAX) {}
+        while !self.notify_some(&mut { usize::MAX }) {}
     }
 
     /// Looks up the watchers of an event.

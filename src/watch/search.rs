@@ -94,9 +94,14 @@ impl<P> Hub<P> {
         let Some(watcher) = self.watchers.get_mut(index as usize) else { return };
         let WatcherRole::Wait(wait) = &mut watcher.role else { return };
         let Some(from) = wait.search.take() else { return };
+        self.search_from(index, *from, slice);
+    }
+
+    /// Searches for the event of a wait from `from` on, up to `slice` keys and events.
+    pub(super) fn search_from(&mut self, index: u32, from: WaitSearch, slice: &mut usize) {
         let Some(watcher) = self.watchers.get(index as usize) else { return };
         let WatcherRole::Wait(Wait { condition, .. }) = &watcher.role else { return };
-        match self.search_some(&watcher.range, condition, *from, slice) {
+        match self.search_some(&watcher.range, condition, from, slice) {
             SearchResult::Met(outcome) => self.answer(index, Ok(outcome)),
             SearchResult::End(search) | SearchResult::More(search) => {
                 self.set_search(index, search)

@@ -11,7 +11,6 @@ use super::hub::Hub;
 use super::watcher::{
     StreamWatch, View, WatchOptions, WatchOwner, WatchSnapshot, Watcher, WatcherHandle, WatcherRole,
 };
-use crate::fair::sharer;
 use crate::model::{Delivery as Policy, Event, KeyRange, Revision, WatchFrom, WatchRequest};
 use crate::store::{EventSeq, Micros, StoreError};
 
@@ -43,7 +42,7 @@ impl<P> Hub<P> {
         let what = "too many streams of watches; try again later";
         let (shares, max) = (&self.stream_shares, self.config.streams_max);
         StoreError::share(shares, owner.client, "watch.streams_max", max, what)?;
-        self.stream_shares.take(sharer(owner.client), 1);
+        self.stream_shares.take(owner.client, 1);
         let generation = self.new_generation();
         let index = self.streams.insert(EventStream {
             generation,
@@ -70,7 +69,7 @@ impl<P> Hub<P> {
             Ok(stream) => {
                 let (owner, client) = (stream.owner.id, stream.owner.client);
                 self.paused.remove(&(owner, handle));
-                self.stream_shares.give_back(sharer(client), 1);
+                self.stream_shares.give_back(client, 1);
                 self.streams.try_remove(handle.index as usize);
                 true
             }

@@ -168,9 +168,8 @@ impl<P> Hub<P> {
             // The state after the revision is known at its end, which is near unless the revision is
             // large.
             Some(WaitSearch::Events(counted @ Events { cursor: 0, .. })) => {
-                let search = WaitSearch::Events(Events { cursor: seq, ..counted.clone() });
-                self.set_search(index, search);
-                self.search_on(index, &mut { SEARCHED_AT_ONCE });
+                let from = WaitSearch::Events(Events { cursor: seq, ..*counted });
+                self.search_from(index, from, &mut { SEARCHED_AT_ONCE });
             }
             // A wait that searches the history will reach this event.
             Some(WaitSearch::Events(_) | WaitSearch::Count(_)) => {}

@@ -104,7 +104,7 @@ pub(super) struct Count {
 }
 
 /// A search of the history for the event that a wait asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Events {
     /// The next event to examine; for a single key, the key's next event. In the history, or compacted;
     /// 0 when all were examined.

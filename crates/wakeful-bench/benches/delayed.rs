@@ -14,7 +14,7 @@ use wakeful::internals::BenchQueue;
 
 /// As in the binary.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: wakeful::Allocator = wakeful::Allocator;
 
 const JOBS: usize = 1_000_000;
 const PAYLOAD_BYTES: usize = 64;

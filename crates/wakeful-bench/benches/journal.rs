@@ -17,7 +17,7 @@ use wakeful::internals::BenchJournal;
 
 /// As in the binary.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: wakeful::Allocator = wakeful::Allocator;
 
 const RECORD: [u8; 100] = [b'x'; 100];
 const RECORDS: usize = 50;

@@ -18,7 +18,7 @@ use wakeful::{
 
 /// The binary's.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: wakeful::Allocator = wakeful::Allocator;
 
 const JOBS: u64 = 1_000_000;
 const ROUNDS: usize = 5;

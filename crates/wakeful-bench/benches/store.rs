@@ -15,7 +15,7 @@ use wakeful::{
 
 /// As in the binary.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: wakeful::Allocator = wakeful::Allocator;
 
 const KEYS: u64 = 100_000;
 const WATCHERS: [u64; 4] = [10, 1_000, 100_000, 1_000_000];

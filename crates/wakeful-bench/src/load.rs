@@ -46,6 +46,8 @@ pub(super) struct Plan {
     pub(super) mix: Mix,
     /// Bytes of a value.
     pub(super) value_bytes: usize,
+    /// Milliseconds that a request may take; 0 for any time.
+    pub(super) deadline_ms: u32,
     /// Keys to draw from.
     pub(super) keys: u64,
     /// How long to send.
@@ -109,16 +111,16 @@ impl<'a> Load<'a> {
             connection.register(poll.registry(), token)?;
             lanes.push(Lane { connection, awaiting: 0, started: Instant::now(), next_id: 1 });
         }
-        let template = match plan.target {
-            Target::Wakeful => Template::new,
-            Target::Redis => Template::redis,
+        let template = |operation| match plan.target {
+            Target::Wakeful => Template::new(operation, plan.value_bytes, plan.deadline_ms),
+            Target::Redis => Template::redis(operation, plan.value_bytes),
         };
         Ok(Self {
             plan,
             poll,
             lanes,
-            set: template(Operation::Set, plan.value_bytes)?,
-            get: template(Operation::Get, plan.value_bytes)?,
+            set: template(Operation::Set)?,
+            get: template(Operation::Get)?,
             draw: Draw::new(plan.seed),
             tally: Tally::new()?,
             busy: 0,

@@ -45,7 +45,7 @@ use tally::Tally;
 
 /// The allocator of the `wakeful` binary.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: wakeful::Allocator = wakeful::Allocator;
 
 /// Sets for the filling of keys in one write.
 const FILL_CHUNK: u64 = 1_000;
@@ -108,6 +108,10 @@ struct BenchArgs {
     /// Requests per second, evenly spaced, instead of as many as are answered.
     #[arg(long)]
     rate: Option<f64>,
+
+    /// Deadline of each request, in milliseconds; 0 for none.
+    #[arg(long, default_value_t = 0, conflicts_with = "redis")]
+    deadline_ms: u32,
 
     /// Number of threads, among which the connections are divided.
     #[arg(long, default_value_t = 1, value_parser = positive)]
@@ -299,6 +303,7 @@ impl BenchArgs {
             pipeline: self.pipeline as usize,
             mix: self.ops.clone(),
             value_bytes: self.value_bytes,
+            deadline_ms: self.deadline_ms,
             keys: self.keys,
             time,
             requests_max: self.requests.map_or(u64::MAX, part),
@@ -362,6 +367,7 @@ impl BenchArgs {
             .number("connections", self.connections)
             .number("pipeline", self.pipeline)
             .number("value_bytes", self.value_bytes as u64)
+            .number("deadline_ms", self.deadline_ms.into())
             .number("keys", self.keys)
             .number("watchers", self.watchers)
             .number("watcher_events", events)

@@ -30,8 +30,13 @@ pub(super) struct Template {
 }
 
 impl Template {
-    /// The template for `operation`, on keys of [`key`] and with values of `value_bytes`.
-    pub(super) fn new(operation: Operation, value_bytes: usize) -> Result<Self, Error> {
+    /// Returns the template for `operation`, on keys of [`key`], with values of `value_bytes` and a deadline
+    /// (0 for none).
+    pub(super) fn new(
+        operation: Operation,
+        value_bytes: usize,
+        deadline_ms: u32,
+    ) -> Result<Self, Error> {
         let marked = key("key", MARK);
         let request = match operation {
             Operation::Set => KvRequest::Set(SetRequest::new(marked, vec![b'x'; value_bytes])),
@@ -41,7 +46,7 @@ impl Template {
         RequestBody::from(request).encode(&mut frame, 0)?;
         let body = frame.get(HEADER_BYTES..).unwrap_or_default();
         let body_bytes = body.len() as u32;
-        let header = Header { body_bytes, ..Header::bare(Kind::Request, 0) };
+        let header = Header { body_bytes, deadline_ms, ..Header::bare(Kind::Request, 0) };
         Self::around_mark(Some(header), body)
     }
 
@@ -133,10 +138,10 @@ mod tests {
     fn a_template_encodes_what_the_codec_would() {
         for operation in [Operation::Set, Operation::Get] {
             let mut ours = Vec::new();
-            Template::new(operation, 64).unwrap().encode(&mut ours, 77, 12_345);
+            Template::new(operation, 64, 250).unwrap().encode(&mut ours, 77, 12_345);
             let (header, body, rest) = frame::split(&ours, 1 << 20).unwrap().unwrap();
             assert!(rest.is_empty());
-            assert_eq!((header.kind, header.id), (Kind::Request, 77));
+            assert_eq!((header.kind, header.id, header.deadline_ms), (Kind::Request, 77, 250));
             let call = RequestBody::decode(body).unwrap();
             let request = match operation {
                 Operation::Set => {

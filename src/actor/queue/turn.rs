@@ -17,7 +17,7 @@ impl QueueActor {
     /// none after the connection is gone.
     pub(super) fn work_off(&mut self, works: JobTasks, ctx: &mut Context<Self>) {
         let turn = Turn::begin(self.turn_max);
-        let now = self.now();
+        let now = self.now_at(turn.reading());
         let JobTasks { owner, works, sink, restriction, user, client } = works;
         let mut works = works.into_iter();
         for work in works.by_ref() {
@@ -25,7 +25,7 @@ impl QueueActor {
             let JobTask { id, deadline, durability: asked, .. } = work;
             let caller = Caller { owner, client, id, asked, deadline, to };
             let steps = steps_of(&work.request);
-            self.do_one(now, caller, work, user, restriction.as_ref());
+            self.do_one(now, &turn, caller, work, user, restriction.as_ref());
             if turn.is_over_after(steps) {
                 break;
             }
@@ -78,9 +78,9 @@ impl QueueActor {
                 let _ = drained.send(());
             }
         }
-        let due = sooner_due(queue.next_due(now), &self.durability_queue);
+        let due = sooner_due(queue.next_due(now), &self.durability_queue, &self.clock, now);
         drop(queue);
-        self.turns.arm(ctx, due, |actor, ctx| {
+        self.turns.arm(ctx, now.steady, due, |actor, ctx| {
             actor.turns.fired();
             let now = actor.now();
             actor.finish(now, ctx);
@@ -90,7 +90,7 @@ impl QueueActor {
     /// Answers requests whose deadline is over before the disk has what the answers show. Jobs that
     /// were handed out to them go back.
     fn expire(&mut self, now: Now) {
-        let expired = take_expired(&mut self.durability_queue);
+        let expired = take_expired(&mut self.durability_queue, &self.clock, now);
         let jobs = expired.iter().filter_map(|answered| match &answered.result {
             Ok(JobReply::Reserved(jobs)) => Some(jobs),
             _ => None,
@@ -152,6 +152,23 @@ fn steps_of(request: &JobRequest) -> usize {
         JobRequest::Reserve(reserve) => reserve.credits as usize,
         JobRequest::Touch { reservations, .. } => reservations.len(),
         JobRequest::Get(_) | JobRequest::Progress { .. } => 1,
-        _ => usize::MAX,
+        JobRequest::Revoked { .. }
+        | JobRequest::Await { .. }
+        | JobRequest::Outcomes { .. }
+        | JobRequest::Resume(_)
+        | JobRequest::List { .. }
+        | JobRequest::Cancel(_)
+        | JobRequest::Replay { .. }
+        | JobRequest::DeleteDead { .. }
+        | JobRequest::FreeIndex { .. }
+        | JobRequest::SetTopic { .. }
+        | JobRequest::PauseTopic { .. }
+        | JobRequest::ClearTopic(_)
+        | JobRequest::DeleteTopic { .. }
+        | JobRequest::Topic(_)
+        | JobRequest::Topics { .. }
+        | JobRequest::SetSchedule(_)
+        | JobRequest::RemoveSchedule(_)
+        | JobRequest::Schedules => usize::MAX,
     }
 }

@@ -7,10 +7,11 @@ use tokio::sync::oneshot;
 
 use super::{PREFETCH_GROUP, StoreActor};
 use crate::actor::awaiting_durability::{StoreAnswer, late, sooner};
-use crate::actor::backlog::{BegunWrite, DeferredReply, RequestBatch, RequestWeight};
+use crate::actor::backlog::{DeferredReply, RequestBatch, RequestWeight};
 use crate::actor::durability_queue::DeferredAnswer as _;
 use crate::actor::message::{Done, Show, Task, TaskAnswers, TaskRequest, WaitAnswered};
 use crate::config::Durability;
+#[cfg(any(test, feature = "cli"))]
 use crate::environment;
 use crate::error::Error;
 use crate::journal::RecordSeq;
@@ -45,13 +46,9 @@ pub(super) enum BegunFor {
 }
 
 impl StoreActor {
-    pub(super) fn now(&self) -> Micros {
-        self.time_of(environment::now())
-    }
-
-    /// Returns the time of a reading of the clock that was just made.
-    fn time_of(&self, reading: Instant) -> Micros {
-        self.epoch.saturating_add(self.clock.steady_of(reading))
+    /// Returns the time of the last reading of the clock in a turn.
+    pub(super) fn now(&self, turn: &Turn) -> Micros {
+        self.epoch.saturating_add(self.clock.steady_of(turn.reading()))
     }
 
     pub(super) fn begin(&self) -> Turn {
@@ -69,8 +66,8 @@ impl StoreActor {
     fn finish_with(&mut self, turn: &Turn, batches_min: usize, ctx: &mut Context<Self>) {
         #[cfg(any(test, feature = "cli"))]
         environment::simulated::note_turn(self.hub.state().steps_taken(), self.requests);
-        self.hand_over();
-        self.deliver();
+        self.hand_over(turn);
+        self.deliver(turn);
         self.send_answers();
         let mut looks = 0;
         while self.hub.has_batch() && (looks < batches_min || !turn.is_over()) {
@@ -79,7 +76,7 @@ impl StoreActor {
         }
         // Looking for batches notifies watchers, too.
         self.send_answers();
-        self.arm(ctx);
+        self.arm(turn, ctx);
     }
 
     fn send_answers(&mut self) {
@@ -113,11 +110,11 @@ impl StoreActor {
     }
 
     /// Hands the changes to the journal.
-    fn hand_over(&mut self) {
+    fn hand_over(&mut self, turn: &Turn) {
         if self.durability_queue.is_none() {
             return;
         }
-        let now = self.now();
+        let now = self.now(turn);
         if let Some(durability_queue) = &mut self.durability_queue {
             let due = self.snapshots.next_due(self.hub.state(), &durability_queue.log.get());
             if due.is_some_and(|due| due <= now) && !self.hub.is_busy() {
@@ -139,13 +136,14 @@ impl StoreActor {
 
     /// Schedules a turn that checks whether paused streams can resume.
     pub(super) fn look_for_space(&mut self, ctx: &mut Context<Self>) {
+        let turn = self.begin();
         self.hub.look_for_capacity();
-        self.arm(ctx);
+        self.arm(&turn, ctx);
     }
 
     /// Schedules the next turn, if something is due or left over. Called after every message, because
     /// timers starve while messages arrive.
-    fn arm(&mut self, ctx: &mut Context<Self>) {
+    fn arm(&mut self, turn: &Turn, ctx: &mut Context<Self>) {
         let more = !self.closing.is_empty()
             || !self.answered.is_empty()
             || !self.backlog.is_empty()
@@ -158,8 +156,8 @@ impl StoreActor {
             let room = self.snapshots.next_due(self.hub.state(), &durability_queue.log.get());
             deadline = deadline.into_iter().chain(answers).chain(room).min();
         }
-        // The clock is read only if something depends on it.
-        let now = if deadline.is_some() { self.now() } else { 0 };
+        // Read only where something goes by it.
+        let now = if deadline.is_some() { self.now(turn) } else { 0 };
         if more || self.hub.must_advance(now) {
             if !std::mem::replace(&mut self.turn_comes, true) {
                 // A message to itself would keep the mailbox busy and starve every connection; a task
@@ -200,11 +198,11 @@ impl StoreActor {
             self.closing.push_back(stream);
         }
         self.answered.truncate(self.answered.len().saturating_sub(slice));
-        let now = self.now();
+        let now = self.now(&turn);
         self.hub.advance(now);
         // This may have completed a large write, whose caller is answered before another one begins.
-        self.deliver();
-        self.expire();
+        self.deliver(&turn);
+        self.expire(&turn);
         let shown = self.show(&turn);
         if let Some(durability_queue) = &mut self.durability_queue {
             let other_state = &mut self.other_state;
@@ -234,15 +232,10 @@ impl StoreActor {
 
     /// Answers requests whose deadline is over before the disk has what the answers show, or has
     /// finished what they asked for.
-    fn expire(&mut self) {
-        if self.awaited.next_deadline().is_some() {
-            self.awaited.expire(environment::now());
-        }
+    fn expire(&mut self, turn: &Turn) {
+        self.awaited.expire(turn.reading());
         let Some(durability_queue) = &mut self.durability_queue else { return };
-        if durability_queue.next_deadline().is_none() {
-            return;
-        }
-        let expired = durability_queue.take_expired(environment::now());
+        let expired = durability_queue.take_expired(turn.reading());
         StoreAnswer::give_all(expired.into_iter().map(|mut answered| {
             answered.fail(&late());
             answered
@@ -271,39 +264,43 @@ impl StoreActor {
     /// Executes requests of a message until the turn is over, at least one; returns whether the message
     /// is complete, or its answers have reached their limit.
     pub(super) fn do_some(&mut self, batch: &mut RequestBatch, turn: &Turn) -> bool {
-        // A turn is short: another reading of the clock would cost a single request more than it is
-        // worth.
-        let now = self.time_of(turn.began());
+        let now = self.now(turn);
+        let mut warmed = 0;
         while batch.works.len() > 0 {
-            self.prefetch(batch.works.as_slice());
-            for _ in 0..PREFETCH_GROUP {
-                if self.must_hold(batch) && (self.backlog.is_holding() || !self.settle(turn)) {
-                    return false;
-                }
-                // A request that names leases with very many keys waits until the keys are judged.
-                if let (Some(access), Some(work)) =
-                    (&batch.restriction, batch.works.as_slice().first())
-                    && !self.leases.judge_some(Some(access), self.hub.state(), &work.task)
-                {
-                    return false;
-                }
-                let Some(work) = batch.works.next() else { break };
-                let steps = if work.task.is_heavy() { usize::MAX } else { 1 };
-                let (id, deadline) = (work.id, work.deadline);
-                self.do_one(now, batch, work);
-                if let Some(level) = self.begun.take() {
-                    batch.begun = Some(BegunWrite { id, deadline, level });
-                    return false;
-                }
-                if batch.is_full() {
-                    return true;
-                }
-                if batch.works.len() > 0 && turn.is_over_after(steps) {
-                    return false;
-                }
+            if warmed == 0 {
+                self.prefetch(batch.works.as_slice());
+                warmed = PREFETCH_GROUP;
+            }
+            warmed -= 1;
+            if !self.may_do_next(batch, turn) {
+                return false;
+            }
+            let Some(work) = batch.works.next() else { break };
+            let steps = if work.task.is_heavy() { usize::MAX } else { 1 };
+            self.do_one(now, turn, batch, work);
+            if batch.begun.is_some() {
+                return false;
+            }
+            if batch.is_full() {
+                return true;
+            }
+            if batch.works.len() > 0 && turn.is_over_after(steps) {
+                return false;
             }
         }
         true
+    }
+
+    /// Does the work that the next request of a message has to wait for, as far as the turn permits;
+    /// returns whether none is left.
+    fn may_do_next(&mut self, batch: &RequestBatch, turn: &Turn) -> bool {
+        if self.must_hold(batch) && (self.backlog.is_holding() || !self.settle(turn)) {
+            return false;
+        }
+        // A request that names leases with very many keys waits until the keys are judged.
+        let access = batch.restriction.as_ref();
+        let next = batch.works.as_slice().first();
+        next.is_none_or(|work| self.leases.judge_some(access, self.hub.state(), &work.task))
     }
 
     /// Keeps a message for its next turn, or until the end of the large write that it began.
@@ -332,9 +329,9 @@ impl StoreActor {
     /// complete.
     fn settle(&mut self, turn: &Turn) -> bool {
         while self.hub.is_busy() {
-            if self.hub.go_on(self.now(), WRITTEN_GROUP) {
-                self.deliver();
-                self.hub.notify_some(NOTIFIED_GROUP);
+            if self.hub.go_on(self.now(turn), WRITTEN_GROUP) {
+                self.deliver(turn);
+                self.hub.notify_some(&mut { NOTIFIED_GROUP });
             }
             if turn.is_over() {
                 return !self.hub.is_busy();
@@ -344,16 +341,16 @@ impl StoreActor {
     }
 
     /// Applies the rest of a large write at once, because a request of this process follows it.
-    pub(super) fn finish_write(&mut self, now: Micros) {
-        self.hub.finish_write(now);
-        self.deliver();
+    pub(super) fn finish_write(&mut self, turn: &Turn) {
+        self.hub.finish_write(self.now(turn));
+        self.deliver(turn);
     }
 
     /// Sends the reply to a complete large write to its caller; the message of a connection continues.
-    fn deliver(&mut self) {
+    fn deliver(&mut self, turn: &Turn) {
         let Some(reply) = self.hub.take_finished() else { return };
         // A withheld answer waits for the records handed over so far.
-        self.hand_over();
+        self.hand_over(turn);
         if let Some(durability_queue) = &self.durability_queue {
             durability_queue.log.get_mut().large_ends();
         }
@@ -392,20 +389,19 @@ impl StoreActor {
 
     /// Executes one request. Inlined, because a request is large to pass on.
     #[inline(always)]
-    fn do_one(&mut self, now: Micros, batch: &mut RequestBatch, work: TaskRequest) {
+    fn do_one(&mut self, now: Micros, turn: &Turn, batch: &mut RequestBatch, work: TaskRequest) {
         let access = batch.restriction.as_ref();
         let hidden = self.leases.hidden(access, self.hub.state(), &work.task);
         let hides = !hidden.is_empty();
         if hides {
             self.hub.state_mut().hide_leases(hidden);
         }
-        let RequestBatch { owner, answers, sink, withheld, .. } = batch;
-        let answer = self.answer(now, owner, work, answers, sink, withheld);
+        let worked = self.answer(now, turn, batch, work);
         if hides {
             self.hub.state_mut().hide_leases(Vec::new());
         }
         self.leases.done(batch.restriction.as_ref(), self.hub.state());
-        batch.note(answer);
+        batch.note(worked);
     }
 
     /// Returns the answers to a complete message; those that show something that is not durable yet are
@@ -414,12 +410,11 @@ impl StoreActor {
         let rest = batch.take_rest();
         let RequestBatch { sink, answers, withheld, .. } = batch;
         if let Some(durability_queue) = &mut self.durability_queue {
-            let failed = durability_queue.failed();
             for (until, mut answered) in withheld.into_answered(&sink) {
-                match &failed {
+                match durability_queue.failed() {
                     None => durability_queue.withhold(until, answered),
                     Some(error) => {
-                        answered.fail(error);
+                        answered.fail(&error);
                         StoreAnswer::give_all(std::iter::once(answered));
                     }
                 }

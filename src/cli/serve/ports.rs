@@ -14,6 +14,8 @@ use crate::cli::output::Output;
 use crate::config::RpcConfig;
 #[cfg(feature = "tls")]
 use crate::rpc::tls::{HandshakeLimits, TlsHandshaker};
+#[cfg(feature = "tls")]
+use crate::stranger_lines::StrangerLines;
 use crate::{Error, Wakeful};
 
 /// Maximum number of connections that wait to be accepted; tokio's default.
@@ -56,7 +58,8 @@ impl Ports {
         }
         #[cfg(feature = "tls")]
         if let Some((listen, tls)) = self.tls {
-            let door = TlsHandshaker::open(tls, HandshakeLimits::of(config))?;
+            let door =
+                TlsHandshaker::open(tls, HandshakeLimits::of(config, StrangerLines::new(config)))?;
             let what = format!("(for the TLS port at {listen})");
             let sockets = sockets(&mut passed, &listen).await;
             bound.tls = Some((door, sockets.map_err(|error| cannot(error, &what))?));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Outcomes;
 use super::kept::OutcomeKey;
-use crate::fair::{ClientId, sharer};
+use crate::fair::ClientId;
 use crate::model::{
     Blob, JobId, JobInfo, JobPage, JobRef, JobReply, JobState, OutcomeSeq, Reservation,
 };
@@ -240,7 +240,7 @@ impl Outcomes {
     ) -> Result<ParkId, QueueError> {
         let (waiting, max) = (&self.waiting, self.config.parked_max);
         QueueError::share(waiting, client, 1, "queue.parked_max", max, TOO_MANY_WAIT)?;
-        self.waiting.take(sharer(client), 1);
+        self.waiting.take(client, 1);
         self.next_park += 1;
         let park = self.next_park;
         let deadline = now.steady.saturating_add(micros(wait));
@@ -256,7 +256,7 @@ impl Outcomes {
 
     fn take_parked(&mut self, park: ParkId) -> Option<AwaitedOutcome> {
         let ParkedQuery { client, deadline, what } = self.parked.remove(&park)?;
-        self.waiting.give_back(sharer(client), 1);
+        self.waiting.give_back(client, 1);
         self.deadlines.remove(&(deadline, park));
         match &what {
             AwaitedOutcome::Finish(id) => {

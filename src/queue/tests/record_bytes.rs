@@ -147,8 +147,7 @@ fn record_of(change: &QueueChange) -> Vec<u8> {
 }
 
 fn outcome() -> JobInfo {
-    let mut info = crate::queue::describe::no_info();
-    (info.id, info.topic, info.state) = (1, "mail".into(), JobState::Done);
+    let mut info = JobInfo::new(1, "mail", JobState::Done);
     (info.index, info.order_key) = (Some("i".into()), Some("key".into()));
     (info.priority, info.epoch, info.failures, info.retry_max) = (2, 4, 2, 3);
     (info.pushed, info.started, info.finished) = (240, Some(299), Some(300));

@@ -326,8 +326,7 @@ fn j8_a_topic_gives_up_its_own_indexes() {
 }
 
 fn finished(topic: u8, id: u64, bytes: usize) -> Box<JobInfo> {
-    let mut info = crate::queue::describe::no_info();
-    (info.id, info.topic, info.state) = (id, vec![topic].into(), JobState::Done);
+    let mut info = JobInfo::new(id, vec![topic], JobState::Done);
     (info.finished, info.output) = (Some(MORNING), Some("x".repeat(bytes).into()));
     Box::new(info)
 }

@@ -152,7 +152,7 @@ async fn accept_all(listener: TcpListener, port: Arc<LinkPort>, alive: mpsc::Sen
             log_stranger!(lines, LineKind::Connection, DEBUG, %addr, %error, "a link was lost during setup");
             continue;
         }
-        let place = match port.handshakes.enter(Some(network(addr.ip()))) {
+        let place = match port.handshakes.enter(network(addr.ip())) {
             Ok(place) => place,
             Err(excess) => {
                 refuse_one_more(stream, addr, excess, &port);
@@ -300,7 +300,7 @@ fn register<'a>(
     identity: Option<Identity>,
     addr: SocketAddr,
 ) -> Result<Registered<'a>, Error> {
-    let of_links = port.places.enter(Some(network(addr.ip()))).map_err(|excess| {
+    let of_links = port.places.enter(network(addr.ip())).map_err(|excess| {
         let what = excess.what("too many links");
         limit("link.links_max", port.accept_options.config.links_max, what)
     })?;

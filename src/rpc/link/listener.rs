@@ -16,7 +16,7 @@ use tokio::task::AbortHandle;
 use super::accept::{AcceptOptions, AcceptedLink, Acceptor, LinkPort};
 use super::authenticate::{Anyone, Authenticate};
 use super::carrier::Link;
-use crate::config::{ClientConfig, Config, LinkConfig};
+use crate::config::{ClientConfig, Config, LinkConfig, RpcConfig};
 use crate::error::Error;
 use crate::handle::Wakeful;
 use crate::rpc::client::{Client, Connector};
@@ -69,13 +69,13 @@ impl ReverseOptions {
 
 impl ReverseOptions {
     #[cfg(feature = "tls")]
-    fn acceptor(&self) -> Result<SocketAcceptor, Error> {
-        let rpc = Config::new().rpc;
-        SocketAcceptor::open(self.tls.clone(), HandshakeLimits::of_links(&self.link, &rpc))
+    fn acceptor(&self, rpc: &RpcConfig, lines: &StrangerLines) -> Result<SocketAcceptor, Error> {
+        let limits = HandshakeLimits::of_links(&self.link, rpc, lines.clone());
+        SocketAcceptor::open(self.tls.clone(), limits)
     }
 
     #[cfg(not(feature = "tls"))]
-    fn acceptor(&self) -> Result<SocketAcceptor, Error> {
+    fn acceptor(&self, _: &RpcConfig, _: &StrangerLines) -> Result<SocketAcceptor, Error> {
         Ok(SocketAcceptor::Plain)
     }
 }
@@ -149,7 +149,16 @@ impl ReverseListener {
     /// made outside such a runtime.
     pub async fn bind(addr: impl ToSocketAddrs, options: ReverseOptions) -> Result<Self, Error> {
         require_tokio("ReverseListener::bind")?;
-        let acceptor = options.acceptor()?;
+        // As the service has them, if one is served.
+        let (rpc, lines) = match &options.serve {
+            Some(wakeful) => (wakeful.rpc(), wakeful.strangers().clone()),
+            None => {
+                let rpc = Config::new().rpc;
+                let lines = StrangerLines::new(&rpc);
+                (Arc::new(rpc), lines)
+            }
+        };
+        let acceptor = options.acceptor(&rpc, &lines)?;
         let ReverseOptions { link: config, client: template, authenticate, serve, .. } = options;
         let intake = match serve {
             Some(wakeful) => {
@@ -159,7 +168,6 @@ impl ReverseListener {
             None => None,
         };
         let (accepted, coming) = mpsc::channel(WAITING_MAX);
-        let lines = StrangerLines::new(&Config::new().rpc);
         let accept_options = AcceptOptions {
             config,
             acceptor,

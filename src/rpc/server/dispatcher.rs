@@ -175,8 +175,9 @@ impl RequestDispatcher {
 
     /// Makes room for so many requests in the next message to the store.
     pub(super) fn expect(&mut self, requests: usize) {
-        self.works.reserve(requests);
-        self.asked.reserve(requests);
+        // For one request as a rule, so without room for more.
+        self.works.reserve_exact(requests);
+        self.asked.reserve_exact(requests);
     }
 
     /// That `id` is not in flight.
@@ -204,7 +205,7 @@ impl RequestDispatcher {
         mut call: Result<RpcCall, Error>,
     ) -> Result<(), ConnectionEnd> {
         self.note_id(id)?;
-        if !self.is_strange() || self.admits_request() {
+        if self.may_log_request() {
             self.encoder.log.asked(id, &call);
         }
         // Looked at first: a request to the store, as most are, is not moved for it.
@@ -292,8 +293,7 @@ impl RequestDispatcher {
         let client = self.owner.client;
         let refused = self.calls.start(&self.wakeful, &self.session, client, &self.outbox);
         self.answers.extend(refused.into_iter().map(|(id, error)| (id, Err(error))));
-        let sink = Arc::clone(&self.outbox) as Arc<dyn AnswerSink>;
-        self.jobs.hand_over(&self.wakeful, sink, self.authorization.restriction());
+        self.jobs.hand_over(&self.wakeful, &self.authorization, &self.outbox);
         self.do_cancel();
         if self.jobs.has_rest() {
             // What is cancelled may be among that.

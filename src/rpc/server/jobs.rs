@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use crate::environment::RandomState;
 
+use super::authorization::Authorization;
 use super::job_guard::JobGuard;
+use super::outbox::Outbox;
 use crate::actor::AnswerSink;
 use crate::actor::message::{CancelJobs, Done, JobTask, JobTasks, OwnerGone, OwnerId};
-use crate::auth::Access;
 use crate::error::Error;
 use crate::fair::ClientId;
 use crate::handle::Wakeful;
@@ -115,8 +116,8 @@ impl ConnectionJobs {
     pub(super) fn hand_over(
         &mut self,
         wakeful: &Wakeful,
-        sink: Arc<dyn AnswerSink>,
-        restriction: Option<Arc<Access>>,
+        authorization: &Authorization,
+        outbox: &Arc<Outbox>,
     ) {
         if self.works.is_empty() {
             return;
@@ -141,6 +142,8 @@ impl ConnectionJobs {
         }
         // bound: one for each read, and requests in flight are limited
         let (owner, user, client) = (self.owner, self.user, self.client);
+        let restriction = authorization.restriction();
+        let sink = Arc::clone(outbox) as Arc<dyn AnswerSink>;
         wakeful.queue().do_send(JobTasks { owner, works, sink, restriction, user, client });
     }
 

@@ -67,23 +67,23 @@ pub struct TlsListener {
 }
 
 impl HandshakeLimits {
-    /// Returns the limits of a port for clients.
-    pub(crate) fn of(rpc: &RpcConfig) -> Self {
+    /// Returns the limits of a port for clients, whose log lines `lines` bounds.
+    pub(crate) fn of(rpc: &RpcConfig, lines: StrangerLines) -> Self {
         Self {
             handshakes_max: rpc.tls_handshakes_max,
             check_interval: rpc.tls_check_interval,
-            lines: StrangerLines::new(rpc),
+            lines,
             timeout: "rpc.handshake_timeout",
         }
     }
 
     /// Returns the limits of a port for links, whose files are checked as often as those of
     /// clients.
-    pub(crate) fn of_links(link: &LinkConfig, rpc: &RpcConfig) -> Self {
+    pub(crate) fn of_links(link: &LinkConfig, rpc: &RpcConfig, lines: StrangerLines) -> Self {
         Self {
             handshakes_max: link.handshakes_max,
             check_interval: rpc.tls_check_interval,
-            lines: StrangerLines::new(rpc),
+            lines,
             timeout: "link.handshake_timeout",
         }
     }

@@ -185,10 +185,10 @@ fn in_slices(
     assert_eq!(store.begin(0, None, request), Ok(None), "it is only begun");
     loop {
         check(store);
-        let (reply, steps) = steps_of(store, |store| store.go_on(50));
+        let (completed, steps) = steps_of(store, |store| store.go_on(50));
         assert!(steps <= 50, "{steps} steps");
-        if let Some(reply) = reply {
-            return reply.unwrap();
+        if let Some(completed) = completed {
+            return completed.reply.unwrap();
         }
     }
 }
@@ -278,7 +278,7 @@ fn s10_a_large_write_leaves_the_record_of_one_that_is_done_at_once() {
         let ask = |store: &mut StoreState, records: &mut Vec<Vec<u8>>, once, request| {
             let mut reply = store.begin(0, once, request).unwrap().map(Ok);
             while reply.is_none() {
-                reply = store.go_on(3);
+                reply = store.go_on(3).map(|completed| completed.reply);
             }
             let mut record = Vec::new();
             assert!(store.take_record(0, &mut record));
@@ -333,8 +333,8 @@ fn s10_a_large_write_may_read_the_past_to_its_end() {
     assert_eq!(store.begin(0, None, request), Ok(None), "it takes several slices");
     store.show(written[4]);
     let reply = loop {
-        if let Some(reply) = store.go_on(2) {
-            break reply;
+        if let Some(completed) = store.go_on(2) {
+            break completed.reply;
         }
     };
     let Ok(Reply::Txn(TxnReply { results, .. })) = reply else { panic!("{reply:?}") };

@@ -77,16 +77,18 @@ impl RelayOptions {
 
     /// Returns the TLS setups of clients and of links.
     #[cfg(feature = "tls")]
-    fn acceptors(&self) -> Result<(SocketAcceptor, SocketAcceptor), Error> {
+    fn acceptors(&self, lines: &StrangerLines) -> Result<(SocketAcceptor, SocketAcceptor), Error> {
         let Config { rpc, link, .. } = &self.config;
-        let of_clients = SocketAcceptor::open(self.client_tls.clone(), HandshakeLimits::of(rpc))?;
-        let of_links =
-            SocketAcceptor::open(self.link_tls.clone(), HandshakeLimits::of_links(link, rpc))?;
-        Ok((of_clients, of_links))
+        let of_clients = HandshakeLimits::of(rpc, lines.clone());
+        let of_links = HandshakeLimits::of_links(link, rpc, lines.clone());
+        Ok((
+            SocketAcceptor::open(self.client_tls.clone(), of_clients)?,
+            SocketAcceptor::open(self.link_tls.clone(), of_links)?,
+        ))
     }
 
     #[cfg(not(feature = "tls"))]
-    fn acceptors(&self) -> Result<(SocketAcceptor, SocketAcceptor), Error> {
+    fn acceptors(&self, _: &StrangerLines) -> Result<(SocketAcceptor, SocketAcceptor), Error> {
         Ok((SocketAcceptor::Plain, SocketAcceptor::Plain))
     }
 }
@@ -154,11 +156,11 @@ impl Relay {
     ) -> Result<Self, Error> {
         require_tokio("Relay::start")?;
         options.config.check()?;
-        let (client_acceptor, of_links) = options.acceptors()?;
+        let lines = StrangerLines::new(&options.config.rpc);
+        let (client_acceptor, of_links) = options.acceptors(&lines)?;
         let RelayOptions { config, authenticate, .. } = options;
         let listener = TcpListener::bind(listen).await.map_err(|error| cannot_listen(&error))?;
         let addr = listener.local_addr().map_err(|error| cannot_listen(&error))?;
-        let lines = StrangerLines::new(&config.rpc);
         let accept_options = AcceptOptions {
             config: config.link.clone(),
             acceptor: of_links,

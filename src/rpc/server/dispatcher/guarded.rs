@@ -24,10 +24,12 @@ impl RequestDispatcher {
         self.authorization.login_timeout().is_some()
     }
 
-    /// Returns whether one more request of peers that have not logged in may be logged, where requests are.
-    pub(super) fn admits_request(&self) -> bool {
-        tracing::enabled!(target: TARGET, tracing::Level::DEBUG)
-            && self.wakeful.strangers().admits(LineKind::Request)
+    /// Returns whether a request may be logged, where requests are: of peers that have not logged in, not
+    /// any number.
+    pub(super) fn may_log_request(&self) -> bool {
+        !self.is_strange()
+            || tracing::enabled!(target: TARGET, tracing::Level::DEBUG)
+                && self.wakeful.strangers().admits(LineKind::Request)
     }
 
     /// How long a login may take, if it is still to come.

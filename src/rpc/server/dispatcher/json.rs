@@ -43,7 +43,7 @@ impl RequestDispatcher {
         out: &mut Vec<u8>,
     ) -> Result<(), ConnectionEnd> {
         if !for_strangers && self.is_strange() {
-            if self.admits_request() {
+            if self.may_log_request() {
                 self.encoder.log.refused();
             }
             refuse(out, &id, &text_of(&not_logged_in()));
@@ -68,7 +68,7 @@ impl RequestDispatcher {
                 return self.ask(number, None, Ok(add));
             }
             JsonCall::Refused(why) => {
-                if !self.is_strange() || self.admits_request() {
+                if self.may_log_request() {
                     self.encoder.log.refused();
                 }
                 refuse(out, &id, &why);
@@ -101,7 +101,7 @@ impl RequestDispatcher {
 
     fn refuse_method(&mut self, out: &mut Vec<u8>, id: &IdText, method: &str) {
         let (code, why) = self.misses(method);
-        if !self.is_strange() || self.admits_request() {
+        if self.may_log_request() {
             self.encoder.log.refused_method(method, code);
         }
         refuse(out, id, &why);
