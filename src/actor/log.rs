@@ -128,8 +128,13 @@ impl JournalLog {
 
     /// Checks that there is space for `bytes` more, and beside them for the snapshot which frees
     /// space after deletions, and for the segment that it needs.
+    ///
+    /// Once there was none, nothing grows before the snapshot of what was written since: a write that
+    /// came before it would keep the events of the last revision in the history, and so in the snapshot,
+    /// although the deletion they record is to free their space.
     fn check_space_to_grow(&mut self, bytes: u64) -> Result<(), Error> {
-        if !self.has_ample_space(bytes) {
+        let awaits_snapshot = self.lacks_room && self.log_bytes > 0;
+        if awaits_snapshot || !self.has_ample_space(bytes) {
             return Err(self.lack(bytes));
         }
         self.lacks_room = false;

@@ -7,12 +7,9 @@
 use std::fmt::{self, Display};
 use std::str::FromStr;
 
-use serde::Deserialize;
 use serde::de::value::U32Deserializer;
-use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, SeqAccess, VariantAccess, Visitor,
-};
-use serde::forward_to_deserialize_any;
+use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, Visitor};
+use serde::{Deserialize, forward_to_deserialize_any};
 
 use super::node::JsonNode;
 
@@ -281,7 +278,7 @@ fn shown(name: &str) -> String {
 
 struct Items<'de>(std::iter::Enumerate<std::slice::Iter<'de, JsonNode<'de>>>);
 
-impl<'de> SeqAccess<'de> for Items<'de> {
+impl<'de> de::SeqAccess<'de> for Items<'de> {
     type Error = DecodeError;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(
@@ -323,7 +320,7 @@ impl<'de> FieldReader<'de> {
     }
 }
 
-impl<'de> SeqAccess<'de> for FieldReader<'de> {
+impl<'de> de::SeqAccess<'de> for FieldReader<'de> {
     type Error = DecodeError;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(
@@ -386,7 +383,7 @@ impl<'de> Variant<'de> {
     }
 }
 
-impl<'de> EnumAccess<'de> for Variant<'de> {
+impl<'de> de::EnumAccess<'de> for Variant<'de> {
     type Error = DecodeError;
     type Variant = ValueReader<'de>;
 
@@ -399,7 +396,7 @@ impl<'de> EnumAccess<'de> for Variant<'de> {
     }
 }
 
-impl<'de> VariantAccess<'de> for ValueReader<'de> {
+impl<'de> de::VariantAccess<'de> for ValueReader<'de> {
     type Error = DecodeError;
 
     fn unit_variant(self) -> Result<(), DecodeError> {
