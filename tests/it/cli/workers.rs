@@ -142,7 +142,7 @@ fn a_hangup_and_a_quit_stop_a_worker_as_sigterm_does() {
         let signs = Signs::new();
         let script = [signs.tells("child", "$$"), signs.awaits("go"), "echo well".to_owned()];
         let id = server.push_to(name, &[]);
-        let worker = Running::start(with_hangups(&server.runs(name, &[], &script.concat())));
+        let worker = Running::start(with_signals(&server.runs(name, &[], &script.concat())));
         signs.told("child");
         worker.signal(name);
         worker.said("stopping");
@@ -156,7 +156,7 @@ fn a_hangup_and_a_quit_stop_a_worker_as_sigterm_does() {
 
         let signs = Signs::new();
         let id = server.push_to(name, &["--retry-max", "0", "--loss-max", "0"]);
-        let worker = Running::start(with_hangups(&server.runs(name, &["--once"], &family(&signs))));
+        let worker = Running::start(with_signals(&server.runs(name, &["--once"], &family(&signs))));
         let processes = [signs.told("child"), signs.told("grandchild")];
         worker.signal(name);
         worker.said("stopping");
@@ -171,11 +171,12 @@ fn a_hangup_and_a_quit_stop_a_worker_as_sigterm_does() {
     }
 }
 
-/// Has the worker take SIGHUP as by default, also where the tests themselves run under `nohup`.
-fn with_hangups(command: &Command) -> Command {
+/// Has the worker take these signals as by default, also where the tests run under `nohup` or as a job of a
+/// script, which ignores SIGQUIT.
+fn with_signals(command: &Command) -> Command {
     let mut with = Command::new("env");
     // Other systems' `env` cannot do so.
-    with.args(cfg!(target_os = "linux").then_some("--default-signal=HUP"));
+    with.args(cfg!(target_os = "linux").then_some("--default-signal=HUP,QUIT"));
     with.arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {

@@ -284,6 +284,7 @@ impl Raw {
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
                 panic!("the connection was reset, which can lose what was sent before")
             }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => true,
             Err(error) => panic!("nothing to read: {error}"),
         }
     }
