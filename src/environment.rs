@@ -102,8 +102,9 @@ mod tests {
     use std::path::Path;
 
     /// The modules that a simulation runs.
-    const SIMULATED: [&str; 10] = [
+    const SIMULATED: [&str; 11] = [
         "actor",
+        "front",
         "handle",
         "journal",
         "model",

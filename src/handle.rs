@@ -114,7 +114,7 @@ pub(crate) trait Door: Send {
     fn is_over(&self) -> bool;
 
     /// Accepts no more connections, and sends a goodbye to every client.
-    fn send_goodbye(&self);
+    fn say_goodbye(&self);
 
     /// Waits until every connection has ended, and ends those that are left after `grace`. Once
     /// `drained` completes, no job is handed out any more, and no connection is waited for because

@@ -17,9 +17,9 @@
 //! `model` has the requests and replies (all re-exported here), [`config`] every limit by name, and
 //! [`error`] the one error. `operations`, [`jobs`] and `calls` have the traits. `store`, `watch` and
 //! `queue` are the pure cores; [`actor`] is the thin wiring around them, `handle` the handle of a node,
-//! `node` its start and stop, `methods` the services of an application, and [`work`]
-//! the handlers of jobs. [`rpc`] is the wire: frames, bodies, server, client. `cli` is the command
-//! line. `ARCHITECTURE.md` is the map.
+//! `node` its start and stop, `methods` the services of an application, and [`work`] the handlers
+//! of jobs. `front` is what every door shares, and [`rpc`] the wire: frames, bodies, the doors of a
+//! port, the client. `cli` is the command line. `ARCHITECTURE.md` is the map.
 //!
 //! # Features
 //!
@@ -67,7 +67,11 @@ mod fair;
 #[cfg(feature = "server")]
 mod fair_places;
 #[cfg(feature = "server")]
+mod front;
+#[cfg(feature = "server")]
 mod handle;
+#[cfg(feature = "client")]
+mod held;
 #[cfg(any(test, feature = "internals"))]
 pub mod internals;
 #[cfg(feature = "client")]

@@ -343,7 +343,7 @@ impl Wakeful {
         let mut listeners = self.inner.listeners.lock().await;
         listeners.alive = None;
         for door in &listeners.doors {
-            door.send_goodbye();
+            door.say_goodbye();
         }
         let grace = self.grace();
         let over = tokio::time::Instant::now() + grace;

@@ -27,7 +27,7 @@ pub(crate) fn take_all() {
 /// # Errors
 /// If there are too few even then.
 pub(crate) fn fit(rpc: &mut RpcConfig) -> Result<(), Failure> {
-    match crate::rpc::server::descriptors() {
+    match crate::front::descriptors() {
         Some(most) => fit_to(most, rpc),
         None => Ok(()),
     }

@@ -2,14 +2,14 @@
 
 use crate::auth::Credentials;
 use crate::error::{Error, ErrorCode};
-use crate::model::{Reply, Request, WaitRequest, WatchRequest};
+use crate::model::{Reply, Request, RpcCall, WaitRequest, WatchRequest};
 use crate::rpc::codec::{self, BODY_BYTES_LIMIT, CodecError};
 use crate::rpc::frame::{Kind, PREFACE};
-use crate::rpc::proto::{self, WireCall, WireCredit, WireError, WireHello, WirePush, WireReply};
+use crate::rpc::proto::{WireCall, WireCredit, WireError, WireHello, WirePush, WireReply};
 
 /// The body of a request.
 #[derive(Debug, Clone, PartialEq)]
-pub struct RequestBody(proto::RpcCall);
+pub struct RequestBody(RpcCall);
 
 impl<R: Into<Request>> From<R> for RequestBody {
     fn from(request: R) -> Self {
@@ -20,22 +20,22 @@ impl<R: Into<Request>> From<R> for RequestBody {
 impl RequestBody {
     /// Returns a login.
     pub fn login(credentials: Credentials) -> Self {
-        Self(proto::RpcCall::Login(credentials))
+        Self(RpcCall::Login(credentials))
     }
 
     /// Returns a wait for a key.
     pub fn wait(wait: WaitRequest) -> Self {
-        Self(proto::RpcCall::Wait(wait))
+        Self(RpcCall::Wait(wait))
     }
 
     /// Returns a request to open a stream with up to `window_bytes` of unread pushes.
     pub fn open_stream(window_bytes: u32) -> Self {
-        Self(proto::RpcCall::StreamOpen { window_bytes })
+        Self(RpcCall::StreamOpen { window_bytes })
     }
 
     /// Returns a request to add a watch to a stream.
     pub fn add_watch(stream: u64, watch_id: u64, watch: WatchRequest) -> Self {
-        Self(proto::RpcCall::WatchAdd { stream, watch_id, watch })
+        Self(RpcCall::WatchAdd { stream, watch_id, watch })
     }
 
     /// Appends the frame of the request with `id`, as a client does.

@@ -16,6 +16,7 @@ mod key_value;
 mod kv_request;
 mod reply;
 mod request;
+mod rpc_call;
 mod schedule;
 mod topic;
 mod watch;
@@ -37,6 +38,7 @@ pub use key_value::{Event, EventKind, KeyValue};
 pub use kv_request::*;
 pub use reply::*;
 pub use request::*;
+pub(crate) use rpc_call::RpcCall;
 pub use schedule::{Schedule, ScheduleInfo};
 pub use topic::{OrderRetry, Rate, TopicInfo, TopicSettings};
 pub use watch::{

@@ -8,9 +8,10 @@ use tokio::net::{TcpListener, ToSocketAddrs};
 
 use crate::address::cannot_listen;
 use crate::error::Error;
+use crate::front::{Server, check_descriptors};
 use crate::handle::Wakeful;
 use crate::rpc::link::{self, DialHandle, DialOptions};
-use crate::rpc::server::{LinkIntake, Server, SocketAcceptor, check_descriptors};
+use crate::rpc::server::{LinkIntake, SocketAcceptor};
 #[cfg(feature = "tls")]
 use crate::rpc::tls::{HandshakeLimits, TlsConfig, TlsHandshaker, TlsListener};
 use crate::runtime::require_arbiter;
@@ -110,8 +111,11 @@ impl Wakeful {
         entrance: SocketAcceptor,
     ) -> Result<SocketAddr, Error> {
         check_descriptors(self.rpc().descriptors_reserved)?;
+        let tls = entrance.is_tls();
         let open = || Server::serve(self, listener, entrance).map_err(|it| cannot_listen(&it));
-        self.add_door(open).await
+        let addr = self.add_door(open).await?;
+        tracing::info!(%addr, tls, "listening");
+        Ok(addr)
     }
 
     /// Sets the name of this server: a client that asks for another one

@@ -5,7 +5,6 @@ pub mod client;
 pub mod codec;
 mod codec_error;
 pub mod frame;
-mod held;
 #[cfg(feature = "server")]
 mod http;
 #[cfg(feature = "server")]

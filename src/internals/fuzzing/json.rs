@@ -3,12 +3,13 @@
 use std::time::Instant;
 
 use crate::config::Config;
+use crate::model::RpcCall;
 use crate::rpc::codec::{decode, encode_frame};
 use crate::rpc::frame::{HEADER_BYTES, Kind};
 use crate::rpc::json::{
     JsonCall, JsonRequest, RequestLimits, Split, Splitter, ValueLimits, refuse, understand,
 };
-use crate::rpc::proto::{RpcCall, WireCall};
+use crate::rpc::proto::WireCall;
 
 /// Reads `data` as the JSON of a connection; the first byte determines the pieces in which the rest
 /// arrives. Everything that is understood must be the same if it arrives in one piece, must have been

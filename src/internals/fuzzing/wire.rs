@@ -1,10 +1,11 @@
 //! Input from the wire.
 
 use crate::config::Config;
+use crate::model::RpcCall;
 use crate::rpc::codec::{decode, encode_frame};
 use crate::rpc::frame::{HEADER_BYTES, Kind, PREFACE};
 use crate::rpc::proto::{
-    RpcCall, WireCall, WireCredit, WireError, WireHello, WirePush, WireReply, WireWelcome,
+    WireCall, WireCredit, WireError, WireHello, WirePush, WireReply, WireWelcome,
 };
 use crate::rpc::server::decoded;
 

@@ -8,12 +8,11 @@ use super::connection_state::ConnectionState;
 use super::inbound::{CallOutcome, ServerAnswer};
 use super::pending::{PendingCall, ReplyTarget};
 use super::session::{ClientSession, answer};
+use crate::held::ConcernedJobs;
 use crate::model::{
     CallReply, JobReply, JobRequest, PushRequest, Reply, Request, Reservation, ReservedJob,
-    Settlement, Unique, Verdict,
+    RpcCall, Settlement, Unique, Verdict,
 };
-use crate::rpc::held::ConcernedJobs;
-use crate::rpc::proto::RpcCall;
 
 /// The number of jobs that are given back, or resumed, with one request: less than any sensible
 /// `queue.push_jobs_max`.

@@ -6,10 +6,10 @@ use tokio::io::AsyncWriteExt;
 use super::handshake::{HANDSHAKE_BYTES_MAX, read_more};
 use super::inbound::{protocol, refusal, unreadable};
 use crate::error::{Error, ErrorCode};
-use crate::model::Credentials;
+use crate::model::{Credentials, RpcCall};
 use crate::rpc::codec;
 use crate::rpc::frame::{self, Kind};
-use crate::rpc::proto::{RpcCall, WireCall, WireReply};
+use crate::rpc::proto::{WireCall, WireReply};
 use crate::rpc::socket::Socket;
 use crate::session::Identity;
 

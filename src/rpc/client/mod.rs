@@ -53,11 +53,10 @@ use crate::config::ClientConfig;
 use crate::config::SERVER_NAME_BYTES_MAX;
 use crate::error::{Error, ErrorCode};
 use crate::model::{
-    CallOptions, CallReply, Invocation, Payload, Reply, Request, WaitOutcome, WaitRequest,
+    CallOptions, CallReply, Invocation, Payload, Reply, Request, RpcCall, WaitOutcome, WaitRequest,
     WatchRequest,
 };
 use crate::operations::Operations;
-use crate::rpc::proto;
 use crate::runtime::require_tokio;
 
 /// A Wakeful server, over the wire. Cheap to clone; all clones share one connection, which carries
@@ -169,16 +168,14 @@ impl Client {
     ///
     /// Errors: those of [`Operations::call`] and of [`Client`], from the [`Call`].
     pub fn go(&self, request: impl Into<Request>) -> Call<Reply> {
-        self.start(proto::RpcCall::from(request.into()), |answer| {
-            reply(answer).map(|reply| reply.reply)
-        })
+        self.start(RpcCall::from(request.into()), |answer| reply(answer).map(|reply| reply.reply))
     }
 
     /// Does the same as [`go`](Self::go), for [`Operations::call_with`].
     pub fn go_with(&self, request: impl Into<Request>, options: CallOptions) -> Call<CallReply> {
         let request = request.into();
         match options.check(&request.facts()) {
-            Ok(()) => self.start(proto::RpcCall::Store { options, request }, reply),
+            Ok(()) => self.start(RpcCall::Store { options, request }, reply),
             Err(error) => self.refused(error),
         }
     }
@@ -206,7 +203,7 @@ impl Client {
             Err(error) => return self.refused(error),
         };
         let invocation = Invocation { method: method.to_owned(), argument };
-        self.start(proto::RpcCall::from(Request::Invoke(invocation)), |answer| {
+        self.start(RpcCall::from(Request::Invoke(invocation)), |answer| {
             match reply(answer)?.reply {
                 Reply::Invoke(output) => output.decode(),
                 other => Err(protocol(format!("the reply does not fit a call: {other:?}"))),
@@ -224,7 +221,7 @@ impl Client {
     /// Errors: those of [`Operations::wait`] and of [`Client`], from the [`Call`]; the call deadline
     /// does not apply, but `client.wait_grace` does.
     pub fn go_wait(&self, request: WaitRequest) -> Call<WaitOutcome> {
-        self.start(proto::RpcCall::Wait(request), |answer| match answer {
+        self.start(RpcCall::Wait(request), |answer| match answer {
             ServerAnswer::Wait(outcome) => Ok(outcome),
             other => Err(protocol(format!("the reply does not fit a wait: {other:?}"))),
         })
@@ -266,7 +263,7 @@ impl Client {
         let _ = self.handle.ended.acquire().await;
     }
 
-    fn start<T>(&self, call: proto::RpcCall, fit: fn(ServerAnswer) -> Result<T, Error>) -> Call<T> {
+    fn start<T>(&self, call: RpcCall, fit: fn(ServerAnswer) -> Result<T, Error>) -> Call<T> {
         let (answer, receiver) = oneshot::channel();
         let deadline = self.deadline;
         let id = self.handle.with(|session, now| session.submit(call, answer, deadline, now));

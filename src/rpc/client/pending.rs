@@ -7,8 +7,8 @@ use tokio::sync::oneshot;
 use super::inbound::CallOutcome;
 use super::jobs::{self, job_of};
 use crate::model::facts::Repeat;
-use crate::model::{JobRequest, Request, Revision, WaitCondition};
-use crate::rpc::proto::{RpcCall, durability_byte, millis};
+use crate::model::{JobRequest, Request, Revision, RpcCall, WaitCondition};
+use crate::rpc::proto::{durability_byte, millis};
 
 /// A request without an answer.
 #[derive(Debug)]

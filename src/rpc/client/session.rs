@@ -20,11 +20,11 @@ use super::reason::{closed, overdue, queue_full, unsendable};
 use super::stream::ClientStream;
 use crate::config::ClientConfig;
 use crate::error::{Error, ErrorCode};
-use crate::model::{Reservation, Revision, WaitOutcome};
+use crate::held::HeldJobs;
+use crate::model::{Reservation, Revision, RpcCall, WaitOutcome};
 use crate::rpc::codec;
 use crate::rpc::frame::{Header, Kind};
-use crate::rpc::held::HeldJobs;
-use crate::rpc::proto::{RpcCall, WireCall};
+use crate::rpc::proto::WireCall;
 
 /// The shortest time between two checks of the deadlines, each of which looks at everything that is
 /// pending; a deadline is at most this late.

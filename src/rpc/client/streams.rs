@@ -12,10 +12,10 @@ use super::reason::closed;
 use super::session::ClientSession;
 use super::stream::{ClientStream, StreamItem, WatchNeed};
 use crate::error::Error;
-use crate::model::{CallReply, Reply, WatchRequest};
+use crate::model::{CallReply, Reply, RpcCall, WatchRequest};
 use crate::rpc::codec;
 use crate::rpc::frame::Kind;
-use crate::rpc::proto::{RpcCall, WireCredit};
+use crate::rpc::proto::WireCredit;
 
 impl ClientSession {
     /// Makes a stream; returns its id. The server learns of it with the first watch.

@@ -7,8 +7,7 @@ use super::envelope::{FirstValues, JsonText, argument};
 use super::request::{JsonCall, plain};
 use super::shape::NOT_FOUND;
 use crate::auth::Credentials;
-use crate::model::{Blob, GetRequest, KeyRange, KvRequest, SetRequest, WaitRequest};
-use crate::rpc::proto::RpcCall;
+use crate::model::{Blob, GetRequest, KeyRange, KvRequest, RpcCall, SetRequest, WaitRequest};
 
 /// The methods.
 pub(super) const METHODS: [&str; 4] = ["Get", "Set", "Watch", "Login"];

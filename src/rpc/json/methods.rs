@@ -13,8 +13,8 @@ use super::node::JsonNode;
 use super::reading::{DecodeError, structure, variant, variants};
 use super::request::{IdText, JsonCall};
 use crate::config::Durability;
-use crate::model::WatchRequest;
-use crate::rpc::proto::{RpcCall, WireCall, WireJobRequest, WireRequest, WireWatch};
+use crate::model::{RpcCall, WatchRequest};
+use crate::rpc::proto::{WireCall, WireJobRequest, WireRequest, WireWatch};
 
 /// Requests of the native protocol that are other methods in JSON: those of streams, a call of a method,
 /// and `Job`, whose requests are methods behind that name.

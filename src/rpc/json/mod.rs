@@ -1,9 +1,8 @@
 //! The JSON dialect: Go's `net/rpc/jsonrpc`, and the native protocol with names.
 //!
-//! Pure: bytes in, [`JsonRequest`]s out, answers back to bytes. A connection that speaks JSON is the same
-//! `Connection` with the same `RequestDispatcher`; only its inbox, its encoder and the polling of watches
-//! differ (one stream for each watch, with credit for one push). `docs/protocol.md` specifies the
-//! dialect.
+//! Pure: bytes in, [`JsonRequest`]s out, answers back to bytes. `JsonProtocol` in `rpc/server` makes a door of
+//! it: the polling of watches is one stream for each watch, with credit for one push.
+//! `docs/protocol.md` specifies the dialect.
 //!
 //! # Design
 //!

@@ -426,10 +426,8 @@ impl<'de> de::VariantAccess<'de> for ValueReader<'de> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{
-        KeyRange, KvRequest, PushRequest, Request, StoreRequest, Unique, WaitCondition,
-    };
-    use crate::rpc::proto::{RpcCall, WireCall, WireJobRequest, WireRequest};
+    use crate::model::*;
+    use crate::rpc::proto::{WireCall, WireJobRequest, WireRequest};
 
     fn request(name: &'static str, text: &str) -> Result<RpcCall, String> {
         let node = JsonNode::read(text, 1000).unwrap();
@@ -462,8 +460,7 @@ mod tests {
         assert_eq!(&*get.key, b"c", "the last counts");
         let node = JsonNode::read(r#"{"jobs":[{"topic":"t","payload":"p"}]}"#, 99).unwrap();
         let push: WireJobRequest<'_> = variant("Push", &node).unwrap();
-        let Request::Job(crate::model::JobRequest::Push { jobs, .. }) = Request::Job(push.into())
-        else {
+        let Request::Job(JobRequest::Push { jobs, .. }) = Request::Job(push.into()) else {
             panic!("it is a push")
         };
         assert_eq!(jobs, [PushRequest::new("t", "p")]);

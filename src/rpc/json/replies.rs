@@ -96,6 +96,12 @@ impl Replies {
         }
     }
 
+    /// Cancels all requests that wait for items of a watch.
+    pub(crate) fn give_up_all(&mut self, out: &mut Vec<u8>) {
+        let watches: Vec<u64> = self.nexts.keys().copied().collect();
+        watches.into_iter().for_each(|watch| self.give_up(out, watch));
+    }
+
     fn take_next(&mut self, watch: u64) -> Option<PendingReply> {
         let number = self.nexts.remove(&watch)?;
         self.pending.remove(&number)

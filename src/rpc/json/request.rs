@@ -10,9 +10,8 @@ use super::{Shape, kv_store_service, methods};
 use crate::config::RpcConfig;
 use crate::config::services::NAME_BYTES_MAX;
 use crate::error::Error;
-use crate::model::{Blob, Invocation, Payload, Request, WatchRequest};
+use crate::model::{Blob, Invocation, Payload, Request, RpcCall, WatchRequest};
 use crate::nearest::hint;
-use crate::rpc::proto::RpcCall;
 
 /// The text of an id, which is echoed unchanged.
 pub(crate) type IdText = SmallVec<[u8; 16]>;

@@ -17,7 +17,8 @@ use yamux::{ConnectionError, Mode};
 use super::{control, limit};
 use crate::config::LinkConfig;
 use crate::error::{Error, ErrorCode};
-use crate::rpc::server::{IncomingConnection, LINGER, LinkIntake};
+use crate::front::LINGER;
+use crate::rpc::server::{IncomingConnection, LinkIntake};
 use crate::rpc::socket::Socket;
 use crate::session::Peer;
 

@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use super::golden::DOCUMENT;
 use super::*;
 use crate::auth::{Access, Action, Pattern, Role};
+use crate::held::ConcernedJobs;
 use crate::model::facts::{Class, DiskUse, Facts, Repeat, Weight};
-use crate::model::{DeleteRequest, JobRequest, KeyRange, KvRequest, Request};
+use crate::model::{DeleteRequest, JobRequest, KeyRange, KvRequest, Request, RpcCall};
 use crate::rpc::codec::decode;
-use crate::rpc::held::ConcernedJobs;
 use crate::rpc::json::variants;
 
 /// Returns the calls of the document, and those whose facts depend on their content.

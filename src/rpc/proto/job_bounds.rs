@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{RpcCall, WireCall, WireReply};
+use super::{WireCall, WireReply};
 use crate::config::{Config, QueueConfig, job_frames};
 use crate::error::{Details, Error, ErrorCode};
+use crate::model::RpcCall;
 use crate::model::*;
 use crate::rpc::codec::encode_frame;
 use crate::rpc::frame::Kind;

@@ -35,7 +35,6 @@ pub(crate) use golden::request_bodies;
 #[cfg(test)]
 pub(crate) use golden_facts::{name_of, request_names};
 
-pub(crate) use call::RpcCall;
 pub(crate) use durability::{durability_byte, read_durability};
 pub(crate) use hello::{WireCredit, WireError, WireHello, WireWelcome};
 pub(crate) use job_request::WireJobRequest;

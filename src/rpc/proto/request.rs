@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::call::RpcCall;
 use super::invocation::WireInvocation;
 use super::job_request::WireJobRequest;
 use super::login::WireCredentials;
@@ -12,8 +11,9 @@ use super::txn::{WireCompare, WireTxnOp};
 use super::{WireKeyRange, millis};
 use crate::model::{
     Blob, CallOptions, Compare, DeleteRequest, Delivery, FilesRequest, GetRequest, HubRequest,
-    KvRequest, LeaseGrantRequest, NodeRequest, RangeOrder, RangeRequest, Request, SetRequest,
-    StoreRequest, TxnOp, TxnRequest, WaitCondition, WaitRequest, WatchFrom, WatchRequest,
+    KvRequest, LeaseGrantRequest, NodeRequest, RangeOrder, RangeRequest, Request, RpcCall,
+    SetRequest, StoreRequest, TxnOp, TxnRequest, WaitCondition, WaitRequest, WatchFrom,
+    WatchRequest,
 };
 
 /// Body of a `Request` frame.

@@ -1,8 +1,48 @@
 //! What an inbox makes of bytes, however they come; for tests and fuzzers.
 
-use super::inbox::{InboundFrame, Inbox, ProtocolError};
+use std::time::Instant;
+
+use super::native::{NativeItem, NativeProtocol};
+use super::port::{PortItem, PortProtocol};
 use crate::config::RpcConfig;
+use crate::front::{Fatal, Inbox, Received};
 use crate::rpc::json::{JsonCall, JsonRequest};
+
+/// The inbox of a port, and what is spoken on it.
+pub(super) struct PortReader {
+    pub(super) inbox: Inbox<PortProtocol>,
+    pub(super) protocol: PortProtocol,
+}
+
+impl PortReader {
+    pub(super) fn new(config: &RpcConfig) -> Self {
+        let protocol =
+            PortProtocol::Native(NativeProtocol::new(config.frame_bytes_max, None, None));
+        Self { inbox: Inbox::new(), protocol }
+    }
+
+    pub(super) fn push(
+        &mut self,
+        bytes: &[u8],
+        now: Instant,
+        config: &RpcConfig,
+    ) -> Result<(), Fatal> {
+        self.inbox.push(&mut self.protocol, bytes, now, config)
+    }
+
+    pub(super) fn resume(&mut self, now: Instant, config: &RpcConfig) -> Result<(), Fatal> {
+        self.inbox.resume(&mut self.protocol, now, config)
+    }
+
+    pub(super) fn take(&mut self) -> Vec<Received<PortItem>> {
+        self.inbox.take()
+    }
+
+    /// Whether a part of what was read is left for the next turn.
+    pub(super) fn is_full(&self) -> bool {
+        self.inbox.full
+    }
+}
 
 /// Everything that is understood of these pieces, each taken in as a connection does; and behind it
 /// why the connection ends, if it does. The same for all pieces of the same bytes.
@@ -12,49 +52,54 @@ pub(crate) fn decoded<'a>(
     pieces: impl IntoIterator<Item = &'a [u8]>,
     config: &RpcConfig,
 ) -> Vec<String> {
-    let (mut inbox, mut told) = (Inbox::new(), Vec::new());
+    let (mut reader, mut told) = (PortReader::new(config), Vec::new());
     let now = crate::environment::now();
     for piece in pieces {
-        let mut taken_in = inbox.push(piece, now, config);
+        let mut taken_in = reader.push(piece, now, config);
         loop {
-            let received = inbox.take();
+            let received = reader.take();
             assert!(received.len() <= config.requests_in_flight_max, "more than in a turn");
-            assert!(taken_in.is_err() || !inbox.full || !received.is_empty(), "a turn for nothing");
+            assert!(
+                taken_in.is_err() || !reader.is_full() || !received.is_empty(),
+                "a turn for nothing"
+            );
             told.extend(received.iter().map(describe));
             if let Err(fatal) = taken_in {
                 told.push(send_error(&fatal));
                 return told;
             }
-            if !inbox.full {
+            if !reader.is_full() {
                 break;
             }
-            taken_in = inbox.resume(now, config);
+            taken_in = reader.resume(now, config);
         }
     }
     told
 }
 
-fn describe(received: &InboundFrame) -> String {
+fn describe(received: &Received<PortItem>) -> String {
     match received {
-        InboundFrame::Hello { client, server } => format!("hello {client:?} {server:?}"),
-        InboundFrame::Request { id, deadline, call } => {
+        Received::Request { id, deadline, call } => {
             format!("request {id} (deadline: {}) {call:?}", deadline.is_some())
         }
-        InboundFrame::Cancel(id) => format!("cancel {id}"),
-        InboundFrame::Credit { stream, bytes } => format!("credit {stream} {bytes}"),
-        InboundFrame::Ping(id) => format!("ping {id}"),
-        InboundFrame::Goodbye => "goodbye".to_owned(),
-        InboundFrame::Json(JsonRequest { id, what, .. }) => {
+        Received::Cancel(id) => format!("cancel {id}"),
+        Received::Credit { stream, bytes } => format!("credit {stream} {bytes}"),
+        Received::Goodbye => "goodbye".to_owned(),
+        Received::Own(PortItem::Native(NativeItem::Hello { client, server })) => {
+            format!("hello {client:?} {server:?}")
+        }
+        Received::Own(PortItem::Native(NativeItem::Ping(id))) => format!("ping {id}"),
+        Received::Own(PortItem::Json(JsonRequest { id, what, .. })) => {
             let deadline = matches!(what, JsonCall::Call { deadline: Some(_), .. });
             format!("{} (deadline: {deadline}) {what:?}", String::from_utf8_lossy(id))
         }
     }
 }
 
-fn send_error(fatal: &ProtocolError) -> String {
+fn send_error(fatal: &Fatal) -> String {
     match fatal {
-        ProtocolError::Error(error) => format!("end: {error}"),
-        ProtocolError::NotWakeful(line) => format!("end: {line}"),
-        ProtocolError::Silent(why) => format!("end, without a word: {why}"),
+        Fatal::Error(error) => format!("end: {error}"),
+        Fatal::Foreign(line) => format!("end: {line}"),
+        Fatal::Silent(why) => format!("end, without a word: {why}"),
     }
 }

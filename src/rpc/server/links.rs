@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
-use super::connection::Connection;
-use super::outbox::Outgoing;
-use super::{ConnectionGuard, OpenConnections, REFUSALS_MAX, Server, refuse_one_more};
+use super::no_place;
+use super::socket_acceptor::new_protocol;
 use crate::error::{Error, ErrorCode};
+use crate::front::{Guests, Server};
 use crate::handle::Wakeful;
 use crate::rpc::socket::Socket;
-use crate::session::{Peer, Session};
+use crate::session::Peer;
 
 /// A connection that came over a link.
 pub(crate) struct IncomingConnection {
@@ -51,7 +51,12 @@ impl LinkIntake {
     /// # Errors
     /// `Unavailable` if the service has stopped.
     pub(crate) async fn open(wakeful: &Wakeful) -> Result<Self, Error> {
-        wakeful.add_door(|| Ok(Server::over_links(wakeful))).await
+        let (arrivals, arriving) = mpsc::unbounded_channel();
+        let open = || {
+            let (server, alive) = Server::over(wakeful, |guests| take_all(arriving, guests));
+            Ok((server, Self { arrivals, alive }))
+        };
+        wakeful.add_door(open).await
     }
 
     /// What opens it again, for whoever is not to be waited for.
@@ -89,49 +94,18 @@ pub(super) fn check_name(called: Option<&str>, meant: &str) -> Result<(), Error>
     }
 }
 
-impl Server {
-    /// A door for links, on this arbiter. It closes by itself with the last who can hand something in.
-    fn over_links(wakeful: &Wakeful) -> (Self, LinkIntake) {
-        let open: OpenConnections = Arc::default();
-        let (alive, ended) = mpsc::channel(1);
-        let (arrivals, arriving) = mpsc::unbounded_channel();
-        let taking = take_all(arriving, wakeful.clone(), Arc::clone(&open), alive.clone());
-        let accept = actix_rt::spawn(taking);
-        (Self { accept, open, ended }, LinkIntake { arrivals, alive })
-    }
-}
-
-async fn take_all(
-    mut arriving: mpsc::UnboundedReceiver<IncomingConnection>,
-    wakeful: Wakeful,
-    open: OpenConnections,
-    alive: mpsc::Sender<()>,
-) {
-    let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
+async fn take_all(mut arriving: mpsc::UnboundedReceiver<IncomingConnection>, guests: Guests) {
     while let Some(arrival) = arriving.recv().await {
         let IncomingConnection { socket, peer, called, left } = arrival;
         // Its address is that of the link, over which there may be as many as `link.streams_max`.
-        let guard = match ConnectionGuard::enter(&wakeful, None, &open, &alive) {
-            Ok(guard) => guard,
+        match guests.admit(None) {
+            Ok(admitted) => {
+                let protocol = new_protocol(guests.node(), called);
+                actix_rt::spawn(admitted.run(socket, protocol, peer, left));
+            }
             Err(error) => {
-                refuse_one_more(std::future::ready(Some(socket)), error, &refusals, &alive);
-                continue;
+                guests.refuse(std::future::ready(Some(socket)), || no_place(&error));
             }
-        };
-        let session = Arc::new(Session::new(guard.id, peer));
-        let outbox = Arc::clone(&guard.outbox);
-        let connection = Connection::new(socket, session, wakeful.clone(), outbox).called(called);
-        actix_rt::spawn(async move {
-            let mut run = std::pin::pin!(connection.run());
-            tokio::select! {
-                biased;
-                () = &mut run => {}
-                () = left => {
-                    guard.outbox.push(Outgoing::Goodbye);
-                    run.await;
-                }
-            }
-            drop(guard);
-        });
+        }
     }
 }

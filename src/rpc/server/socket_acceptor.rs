@@ -1,14 +1,17 @@
-//! [`SocketAcceptor`]: what a port asks of a socket before there is a connection.
+//! [`SocketAcceptor`]: what a port asks of a socket before there is a connection, and what is spoken then.
 
 use std::net::SocketAddr;
-#[cfg(feature = "tls")]
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::net::TcpStream;
 
-#[cfg(feature = "tls")]
+use super::native::NativeProtocol;
+use super::no_place;
+use super::port::PortProtocol;
 use crate::error::Error;
+use crate::front::Accept;
+use crate::handle::Wakeful;
 use crate::rpc::socket::Socket;
 #[cfg(feature = "tls")]
 use crate::rpc::tls::{AcceptedPeer, HandshakeLimits, TlsConfig, TlsHandshaker};
@@ -33,7 +36,7 @@ impl SocketAcceptor {
         Ok(handshaker.map_or(Self::Plain, Self::Tls))
     }
 
-    pub(super) fn is_tls(&self) -> bool {
+    pub(crate) fn is_tls(&self) -> bool {
         !matches!(self, Self::Plain)
     }
 
@@ -59,4 +62,36 @@ impl SocketAcceptor {
             }
         }
     }
+}
+
+impl Accept for SocketAcceptor {
+    type Socket = Socket;
+    type Protocol = PortProtocol;
+
+    async fn accept(
+        &self,
+        socket: TcpStream,
+        peer: SocketAddr,
+        deadline: Instant,
+    ) -> Option<(Socket, Option<Identity>)> {
+        Self::accept(self, socket, peer, deadline).await
+    }
+
+    fn has_handshake(&self) -> bool {
+        self.is_tls()
+    }
+
+    fn protocol(&self, node: &Wakeful) -> PortProtocol {
+        new_protocol(node, None)
+    }
+
+    fn refusal(&self, error: &Error) -> Vec<u8> {
+        no_place(error)
+    }
+}
+
+/// Returns the protocol of a new connection to `node`, whose server is `called` so if not by its own name.
+pub(super) fn new_protocol(node: &Wakeful, called: Option<Arc<str>>) -> PortProtocol {
+    let frame_bytes_max = node.rpc().frame_bytes_max;
+    PortProtocol::Native(NativeProtocol::new(frame_bytes_max, node.durability(), called))
 }

@@ -8,8 +8,7 @@ use super::peer::Peer;
 use super::probes::probes;
 use crate::actor::tests::{config, open_with};
 use crate::journal::FaultyDisk;
-use crate::model::{JobRef, KvRequest, PushOptions, SetRequest};
-use crate::rpc::proto::RpcCall;
+use crate::model::{JobRef, KvRequest, PushOptions, RpcCall, SetRequest};
 use crate::test_timeout::{until, within};
 use crate::{Durability, ErrorCode, Jobs, Operations, Wakeful};
 

@@ -8,9 +8,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::auth::Credentials;
+use crate::model::RpcCall;
 use crate::rpc::codec;
 use crate::rpc::frame::{self, Header, Kind, PREFACE};
-use crate::rpc::proto::{RpcCall, WireCall, WireHello};
+use crate::rpc::proto::{WireCall, WireHello};
 use crate::test_timeout::TEST_TIMEOUT;
 
 const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::world::{LEASE, STATES, config};
 use crate::auth::{Action, Credentials};
+use crate::model::RpcCall;
 use crate::model::*;
-use crate::rpc::proto::RpcCall;
 
 use JobRequest as J;
 use Request::Job;

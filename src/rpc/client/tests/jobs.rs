@@ -477,7 +477,7 @@ fn j21_a_connection_resumes_what_its_client_holds_by_slices() {
     let now = std::time::Instant::now();
     let all: Vec<Reservation> = (1..=200).map(|id| Reservation { id, epoch: 1 }).collect();
     let Reply::Job(jobs) = given(&all) else { panic!() };
-    session.held.note(&crate::rpc::held::ConcernedJobs::default(), &jobs, || now);
+    session.held.note(&crate::held::ConcernedJobs::default(), &jobs, || now);
     session.cut(Error::new(ErrorCode::Unavailable, "cut"));
     session.welcome(&welcome, now);
     let (mut out, mut asked) = (Vec::new(), Vec::new());

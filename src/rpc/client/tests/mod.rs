@@ -16,12 +16,12 @@ use tokio::net::{TcpListener, TcpStream};
 use super::Client;
 use crate::config::ClientConfig;
 use crate::error::{Error, ErrorCode};
-use crate::model::{Event, GetReply, KeyValue, Reply, Revision, SetReply};
+use crate::model::{Event, GetReply, KeyValue, Reply, Revision, RpcCall, SetReply};
 use crate::rpc::codec;
 use crate::rpc::frame::{self, Header, Kind, PREFACE};
 use crate::rpc::proto::{
-    RpcCall, WireCall, WireCredit, WireDelivery, WireError, WireEvent, WireHello, WirePush,
-    WireReply, WireWelcome, read_durability,
+    WireCall, WireCredit, WireDelivery, WireError, WireEvent, WireHello, WirePush, WireReply,
+    WireWelcome, read_durability,
 };
 
 const FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;

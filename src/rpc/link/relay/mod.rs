@@ -25,10 +25,10 @@ use crate::address::cannot_listen;
 use crate::addresses::{AddressSlot, Addresses};
 use crate::config::{Config, RpcConfig};
 use crate::error::{Error, ErrorCode};
-use crate::rpc::server::{
-    AcceptBackoff, LINGER, SocketAcceptor, check_reserve, drain, refuse, set_options, too_many,
-    too_many_from,
+use crate::front::{
+    AcceptBackoff, LINGER, check_reserve, drain, refuse, set_options, too_many, too_many_from,
 };
+use crate::rpc::server::{SocketAcceptor, no_place};
 use crate::rpc::socket::Socket;
 #[cfg(feature = "tls")]
 use crate::rpc::tls::{HandshakeLimits, TlsConfig};
@@ -273,7 +273,7 @@ async fn accept_all(
                         let entered =
                             shared.acceptor.accept(stream, addr, Instant::now() + LINGER).await;
                         if let Some((socket, _)) = entered {
-                            let _ = timeout(LINGER, refuse(socket, error)).await;
+                            let _ = timeout(LINGER, refuse(socket, &no_place(&error))).await;
                         }
                         drop((permit, alive));
                     });

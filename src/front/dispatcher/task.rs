@@ -1,0 +1,130 @@
+//! Who answers each call, and what the store is asked to do of it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{Outgoing, PendingRequest, Purpose, RequestDispatcher};
+use crate::actor::Outlet;
+use crate::actor::message::{Done, JobTask, StreamRef, Task};
+use crate::config::Durability;
+use crate::error::Error;
+use crate::front::authorization::not_logged_in;
+use crate::model::{CallReply, FilesRequest, Reply, Request, RpcCall, StoreRequest};
+use crate::store::StoreError;
+
+impl RequestDispatcher {
+    /// Takes a call. Returns what the answer is about and what the store is asked to do, unless the
+    /// queue, a method or the connection itself answers.
+    pub(super) fn task(
+        &mut self,
+        id: u64,
+        deadline: Option<Instant>,
+        call: Result<RpcCall, Error>,
+    ) -> Option<(Purpose, Task)> {
+        let refuse = |error: Error| Some((Purpose::Plain, Task::Refused(error)));
+        Some(match call {
+            Err(error) => return refuse(error),
+            Ok(RpcCall::Store { options, request: Request::Store(request) }) if !self.leaving => {
+                let about = match &request {
+                    StoreRequest::Files(FilesRequest::ReadSnapshot { .. }) => Purpose::File,
+                    StoreRequest::Kv(_) | StoreRequest::Hub(_) => Purpose::Plain,
+                    StoreRequest::Files(FilesRequest::Snapshot) => Purpose::Plain,
+                };
+                (about, Task::Store { options, request })
+            }
+            Ok(RpcCall::Store { options, request }) => {
+                return match self.ask_elsewhere(id, deadline, options.durability, request) {
+                    Ok(()) => None,
+                    Err(error) => refuse(error),
+                };
+            }
+            Ok(_) if self.leaving => return refuse(StoreError::Stopping { resume: None }.into()),
+            Ok(RpcCall::Wait(request)) => {
+                let outbox = Arc::clone(&self.outbox);
+                let answer = move |outcome| outbox.push(Outgoing::Answer(id, outcome));
+                (Purpose::Plain, Task::Wait { request, outlet: Outlet::Wait(Box::new(answer)) })
+            }
+            Ok(RpcCall::StreamOpen { .. }) if self.has_all_streams() => {
+                let max = self.wakeful.config().watch.watches_per_connection_max;
+                let what = "too many streams of watches on this connection; close some first";
+                let refusal = StoreError::limit("watch.watches_per_connection_max", max, what);
+                (Purpose::Plain, Task::Refused(refusal.into()))
+            }
+            Ok(RpcCall::StreamOpen { window_bytes }) => {
+                let outbox = Arc::clone(&self.outbox);
+                let show = move |stream, batch| outbox.push(Outgoing::Show(id, stream, batch));
+                let outlet = Outlet::Stream(Box::new(show));
+                let credit = window_bytes as usize;
+                (Purpose::Open { window_bytes }, Task::OpenStream { outlet, credit })
+            }
+            Ok(RpcCall::WatchAdd { stream: id, watch_id, watch: request }) => {
+                let task = match self.stream_ref(id) {
+                    Some(stream) => Task::Watch { stream, watch_id, request },
+                    None => Task::Refused(StoreError::WatchNotFound(id).into()),
+                };
+                (Purpose::Add { stream: id }, task)
+            }
+            // It is answered before, by the connection.
+            Ok(RpcCall::Login(_)) => return refuse(not_logged_in()),
+            Ok(RpcCall::WatchCancel { stream: id, watch_id }) => {
+                let task = match self.stream_ref(id) {
+                    Some(stream) => Task::CancelWatch { stream, watch_id },
+                    None => Task::Refused(StoreError::WatchNotFound(id).into()),
+                };
+                (Purpose::Cancel { stream: id, watch_id }, task)
+            }
+        })
+    }
+
+    /// Takes a request that the store does not answer.
+    fn ask_elsewhere(
+        &mut self,
+        id: u64,
+        deadline: Option<Instant>,
+        durability: Option<Durability>,
+        request: Request,
+    ) -> Result<(), Error> {
+        match request {
+            // Whoever holds jobs is still to settle them.
+            Request::Job(request) if !self.leaving || request.concludes() => {
+                self.jobs.ask(JobTask { id, deadline, durability, request });
+            }
+            Request::Node(request) => {
+                let reply = match self.wakeful.answer(&request) {
+                    // Those that the caller may call.
+                    Reply::Services(services) => {
+                        Reply::Services(self.authorization.callable(services))
+                    }
+                    reply => reply,
+                };
+                let reply = CallReply::new(reply);
+                self.answers.push_back((id, Ok(Done::Reply(reply))));
+            }
+            Request::Invoke(invocation) if !self.leaving => {
+                self.calls.ask(id, deadline, invocation);
+            }
+            Request::Store(_) | Request::Job(_) | Request::Invoke(_) => {
+                return Err(StoreError::Stopping { resume: None }.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there are as many streams as watches may be.
+    fn has_all_streams(&self) -> bool {
+        let opens = |asked: &&PendingRequest| matches!(asked.about, Purpose::Open { .. });
+        let max = self.wakeful.config().watch.watches_per_connection_max;
+        let open = self.streams.ids().len();
+        open >= max || open + self.asked.iter().filter(opens).count() >= max
+    }
+
+    /// The stream with this id, open or opened by the same message.
+    fn stream_ref(&self, id: u64) -> Option<StreamRef> {
+        if let Some(handle) = self.streams.handle(id) {
+            return Some(StreamRef::Open(handle));
+        }
+        let opens =
+            |asked: &PendingRequest| asked.id == id && matches!(asked.about, Purpose::Open { .. });
+        self.asked.iter().position(opens).map(StreamRef::OpenedBy)
+    }
+}

@@ -1,0 +1,192 @@
+//! [`Inbox`]: turns what a peer sends into work, until there is enough for one turn.
+
+use std::time::Instant;
+
+use super::protocol::{Decoded, Fatal, Protocol, ReadContext, Received};
+use crate::config::RpcConfig;
+use crate::model::RpcCall;
+
+/// What a peer has sent, as far as it is understood.
+pub(crate) struct Inbox<W: Protocol> {
+    /// The start of an item that is not whole yet.
+    partial: Vec<u8>,
+    /// When the partial item began.
+    pub(crate) partial_since: Option<Instant>,
+    /// When bytes were last read.
+    read_at: Option<Instant>,
+    /// What there is to do, in order.
+    received: Vec<Received<W::Own>>,
+    /// How many requests of `received` are heavy.
+    heavy: usize,
+    /// Items since the last turn that ask for nothing.
+    idle: u64,
+    /// `partial` may hold whole items, left for the next turn.
+    pub(crate) full: bool,
+    /// Why nothing more can be understood, once what was is done.
+    broken: Option<&'static str>,
+    /// The peer has to log in, and has not.
+    pub(crate) stranger: bool,
+}
+
+impl<W: Protocol> Inbox<W> {
+    pub(crate) fn new() -> Self {
+        Self {
+            partial: Vec::new(),
+            partial_since: None,
+            read_at: None,
+            received: Vec::new(),
+            heavy: 0,
+            idle: 0,
+            full: false,
+            broken: None,
+            stranger: false,
+        }
+    }
+
+    /// Takes in what was read.
+    pub(crate) fn push(
+        &mut self,
+        protocol: &mut W,
+        bytes: &[u8],
+        now: Instant,
+        config: &RpcConfig,
+    ) -> Result<(), Fatal> {
+        self.read_at = Some(now);
+        if !self.partial.is_empty() {
+            self.partial.extend_from_slice(bytes);
+            return self.resume(protocol, now, config);
+        }
+        let used = self.parse(protocol, bytes, now, config)?;
+        self.partial.extend_from_slice(bytes.get(used..).unwrap_or_default());
+        self.note_partial(now, used > 0);
+        Ok(())
+    }
+
+    /// Goes on with items that an earlier turn left.
+    pub(crate) fn resume(
+        &mut self,
+        protocol: &mut W,
+        now: Instant,
+        config: &RpcConfig,
+    ) -> Result<(), Fatal> {
+        let mut partial = std::mem::take(&mut self.partial);
+        // Deadlines count from when the bytes were read, however long they waited for a turn.
+        let used = self.parse(protocol, &partial, self.read_at.unwrap_or(now), config)?;
+        partial.drain(..used);
+        if partial.is_empty() {
+            partial = Vec::new();
+        }
+        self.partial = partial;
+        self.note_partial(now, used > 0);
+        Ok(())
+    }
+
+    /// Returns true if there is something to do.
+    pub(super) fn has_received(&self) -> bool {
+        !self.received.is_empty()
+    }
+
+    /// What there is to do; room for as much again.
+    pub(crate) fn take(&mut self) -> Vec<Received<W::Own>> {
+        self.heavy = 0;
+        std::mem::take(&mut self.received)
+    }
+
+    /// Items since the last turn that ask for nothing, as pings, cancels, credits and goodbyes.
+    pub(super) fn take_idle(&mut self) -> u64 {
+        std::mem::take(&mut self.idle)
+    }
+
+    fn note_partial(&mut self, now: Instant, progress: bool) {
+        if self.partial.is_empty() || self.full {
+            self.partial_since = None;
+        } else if progress || self.partial_since.is_none() {
+            self.partial_since = Some(now);
+        }
+    }
+
+    /// Understands `bytes` as far as there are whole items and there is room; returns how far.
+    fn parse(
+        &mut self,
+        protocol: &mut W,
+        bytes: &[u8],
+        now: Instant,
+        config: &RpcConfig,
+    ) -> Result<usize, Fatal> {
+        if let Some(why) = self.broken {
+            return Err(Fatal::Silent(why));
+        }
+        self.full = false;
+        let reading = ReadContext { now, stranger: self.stranger, config };
+        let mut at = 0;
+        loop {
+            if self.has_enough(config) {
+                self.full = true;
+                break;
+            }
+            match protocol.read(bytes.get(at..).unwrap_or_default(), &reading)? {
+                Decoded::Partial { used } => {
+                    at += used;
+                    break;
+                }
+                Decoded::Item { used, received, is_idle } => {
+                    at += used;
+                    self.idle += u64::from(is_idle);
+                    let Some(received) = received else { continue };
+                    self.heavy += usize::from(is_heavy::<W>(&received));
+                    let login = self.stranger && is_login::<W>(&received);
+                    self.received.push(received);
+                    if login {
+                        // How long what follows may be depends on what comes of it.
+                        self.full = true;
+                        break;
+                    }
+                }
+                // Nothing after this can be understood; what came before it still has its turn.
+                Decoded::Broken(why) if self.received.is_empty() => return Err(Fatal::Silent(why)),
+                Decoded::Broken(why) => {
+                    self.broken = Some(why);
+                    self.full = true;
+                    return Ok(bytes.len());
+                }
+            }
+        }
+        Ok(at)
+    }
+
+    /// Whether there is enough for one turn.
+    fn has_enough(&self, config: &RpcConfig) -> bool {
+        self.received.len() >= config.requests_in_flight_max
+            || self.heavy >= config.heavy_requests_max
+    }
+
+    /// The number of items to do, and of heavy ones among them.
+    #[cfg(test)]
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        (self.received.len(), self.heavy)
+    }
+
+    /// Whether it holds no part of an item.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.partial.is_empty()
+    }
+}
+
+fn is_heavy<W: Protocol>(received: &Received<W::Own>) -> bool {
+    match received {
+        Received::Request { call, .. } => {
+            call.as_ref().is_ok_and(|call| call.facts().weight.is_heavy())
+        }
+        Received::Own(own) => W::is_heavy(own),
+        Received::Cancel(_) | Received::Credit { .. } | Received::Goodbye => false,
+    }
+}
+
+fn is_login<W: Protocol>(received: &Received<W::Own>) -> bool {
+    match received {
+        Received::Request { call, .. } => matches!(call, Ok(RpcCall::Login(_))),
+        Received::Own(own) => W::is_login(own),
+        Received::Cancel(_) | Received::Credit { .. } | Received::Goodbye => false,
+    }
+}
