@@ -176,8 +176,28 @@ async fn a5_a_new_door_ends_what_is_revoked_while_it_waits() {
 }
 
 #[cfg(feature = "cli")]
-#[actix_rt::test]
-async fn a8_a_new_door_writes_the_audit_log_and_the_log_of_requests() {
+/// Set in a process that runs one test alone: whether a line is logged at all is decided once for all threads of a
+/// process, and so by the subscribers of other tests, too.
+const ALONE: &str = "WAKEFUL_TEST_ALONE";
+
+#[test]
+fn a8_a_new_door_writes_the_audit_log_and_the_log_of_requests() {
+    if std::env::var_os(ALONE).is_some() {
+        actix_rt::System::new().block_on(the_audit_log_and_the_log_of_requests());
+        return;
+    }
+    let name = "front::tests::a8_a_new_door_writes_the_audit_log_and_the_log_of_requests";
+    let alone = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .env(ALONE, "1")
+        .output()
+        .unwrap();
+    let printed = String::from_utf8_lossy(&alone.stdout);
+    assert!(alone.status.success(), "{printed}{}", String::from_utf8_lossy(&alone.stderr));
+    assert!(printed.contains("1 passed"), "{printed}");
+}
+
+async fn the_audit_log_and_the_log_of_requests() {
     use std::io;
     use std::sync::Arc;
 
