@@ -204,7 +204,7 @@ impl StoreState {
         let before = steps.taken();
         let page = self.range(range, &mut self.txn_page_capacity(), steps)?;
         let what = "the transaction looks at too many keys; read or count them outside of it";
-        steps.spend(steps.taken() - before, what)?;
+        steps.reserve(steps.taken() - before, what)?;
         if page.more && steps.are_used_up() { Err(steps.refusal(what)) } else { Ok(()) }
     }
 }

@@ -156,6 +156,9 @@ impl StoreState {
     ) -> Result<Option<Reply>, StoreError> {
         let mut steps = self.steps();
         let reply = self.do_anew(now, once, request, &mut steps);
+        if reply.is_ok() {
+            steps.take_reserved();
+        }
         self.count_steps(steps.taken());
         reply
     }

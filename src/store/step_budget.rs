@@ -10,11 +10,13 @@ use super::{StoreError, StoreState};
 pub(crate) struct StepBudget {
     max: usize,
     taken: usize,
+    /// Steps of looks that come if nothing is refused.
+    reserved: usize,
 }
 
 impl StepBudget {
     pub(crate) fn new(max: usize) -> Self {
-        Self { max, taken: 0 }
+        Self { max, taken: 0, reserved: 0 }
     }
 
     /// Takes `steps`.
@@ -24,16 +26,33 @@ impl StepBudget {
 
     /// Returns whether no step is left.
     pub(crate) fn are_used_up(&self) -> bool {
-        self.taken >= self.max
+        self.taken.saturating_add(self.reserved) >= self.max
     }
 
-    /// Takes `steps` if that many are left.
+    /// Takes `steps` that a look has needed.
     ///
     /// # Errors
     /// The request looks at too much; `what` explains how to ask for less.
     pub(crate) fn spend(&mut self, steps: usize, what: &'static str) -> Result<(), StoreError> {
         self.take(steps);
-        if self.taken > self.max { Err(self.refusal(what)) } else { Ok(()) }
+        if self.left().is_none() { Err(self.refusal(what)) } else { Ok(()) }
+    }
+
+    /// Reserves `steps` for looks that come if nothing is refused.
+    ///
+    /// # Errors
+    /// The request would look at too much; `what` explains how to ask for less.
+    pub(crate) fn reserve(&mut self, steps: usize, what: &'static str) -> Result<(), StoreError> {
+        if self.left().is_none_or(|left| steps > left) {
+            return Err(self.refusal(what));
+        }
+        self.reserved += steps;
+        Ok(())
+    }
+
+    /// Returns the number of steps left; `None` if more were taken than there are.
+    fn left(&self) -> Option<usize> {
+        self.max.checked_sub(self.taken)?.checked_sub(self.reserved)
     }
 
     /// Returns the refusal of a request that looks at too much.
@@ -43,6 +62,12 @@ impl StepBudget {
 
     pub(crate) fn taken(&self) -> usize {
         self.taken
+    }
+
+    /// Takes the steps that were reserved: nothing was refused, so their looks come.
+    pub(crate) fn take_reserved(&mut self) {
+        let reserved = std::mem::take(&mut self.reserved);
+        self.take(reserved);
     }
 }
 

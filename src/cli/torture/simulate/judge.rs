@@ -10,9 +10,8 @@ use crate::actor::message::AuditQueue;
 use crate::environment::simulated;
 use crate::{Config, Wakeful};
 
-/// Steps that a turn takes for itself, as a number of requests that would be allowed as many: one budget each for
-/// what is due, what became durable, notices to watchers, and batches of streams.
-const OWN_REQUESTS: u64 = 4;
+/// Steps that a turn takes for itself, as a number of requests that would be allowed as many.
+const OWN_REQUESTS: u64 = 2;
 
 /// Maximum number of ranges in one transaction of a client, each of which is a page of the answer.
 pub(super) const RANGES_MAX: usize = 16;
