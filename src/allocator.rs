@@ -29,8 +29,9 @@ const fn is_natural(size: usize, align: usize) -> bool {
 #[expect(unsafe_code, reason = "an allocator is always unsafe to implement")]
 // SAFETY: every block is allocated, resized and freed by mimalloc alone, which keeps the contract for
 // blocks of C: null, or at least `size` bytes that no other block overlaps, with their content kept
-// when they are resized. The alignment is asked for, or natural: the size classes of mimalloc are 8
-// bytes and multiples of 16, in pages whose first block is aligned to 16. Nothing here unwinds.
+// when they are resized. The alignment is asked for, or natural: mimalloc has blocks of 8 bytes in pages
+// that begin at a multiple of 8, and blocks of multiples of 16 in pages that begin at a multiple of 16
+// (`mi_bin` and `mi_page_block_start`, to be read again at each update). Nothing here unwinds.
 unsafe impl GlobalAlloc for Allocator {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

@@ -24,11 +24,17 @@ thread_local! {
 /// The number of steps between two readings of the clock: a reading costs a tenth of a step.
 const CLOCK_STEPS: usize = 16;
 
+/// A deadline that is nearer than this is judged by a new reading of the clock: longer than the steps between
+/// two readings take, even with the largest values.
+const NEAR: Duration = Duration::from_millis(20);
+
 /// A piece of work that is measured until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Turn {
     began: Instant,
+    /// How long the thread may work in all, and how much of that is this turn's own.
     max: Duration,
+    own: Duration,
     /// The last reading of the clock, and the steps since.
     read_at: Cell<Instant>,
     steps: Cell<usize>,
@@ -37,8 +43,13 @@ pub(crate) struct Turn {
 impl Turn {
     /// Begins to measure; `max` is how long the thread may work before it polls its sockets.
     pub(crate) fn begin(max: Duration) -> Self {
+        Self::begin_beside(Duration::ZERO, max)
+    }
+
+    fn begin_beside(worked: Duration, own: Duration) -> Self {
         let began = environment::now();
-        Self { began, max, read_at: Cell::new(began), steps: Cell::new(0) }
+        let max = worked.saturating_add(own);
+        Self { began, max, own, read_at: Cell::new(began), steps: Cell::new(0) }
     }
 
     /// Returns the last reading of the clock. It is at most [`CLOCK_STEPS`] steps old if each step is noted.
@@ -46,11 +57,20 @@ impl Turn {
         self.read_at.get()
     }
 
+    /// Returns a reading of the clock by which `deadline` is judged: a new one if the deadline may have
+    /// passed since the last.
+    pub(crate) fn reading_for(&self, deadline: Instant) -> Instant {
+        if deadline.saturating_duration_since(self.reading()) < NEAR {
+            self.read_at.set(environment::now());
+        }
+        self.reading()
+    }
+
     /// Restarts the measurement, as if the thread had just polled its sockets.
     pub(crate) fn anew(self) -> Self {
-        let max = self.max;
+        let own = self.own;
         drop(self);
-        Self::begin(max.saturating_add(WORKED.get()))
+        Self::begin_beside(WORKED.get(), own)
     }
 
     /// Notes `steps` of about a microsecond each, and returns whether the thread has worked long
@@ -89,7 +109,6 @@ pub(crate) fn is_over(max: Duration) -> bool {
 /// Waits until the thread has polled its sockets and timers.
 pub(crate) async fn next() {
     Polled::default().await;
-    WORKED.set(Duration::ZERO);
 }
 
 /// Resolves once the runtime has polled its sockets and timers.
@@ -107,7 +126,9 @@ struct Deferred {
 }
 
 impl Wake for Deferred {
+    /// Begins the next turn of the thread. Not when a task resumes: several may wait for the same turn.
     fn wake(self: Arc<Self>) {
+        WORKED.set(Duration::ZERO);
         self.is_woken.store(true, Ordering::Release);
         self.task.wake();
     }
@@ -168,6 +189,15 @@ mod tests {
         assert!(!turn.is_over() && turn.reading() > second);
     }
 
+    #[test]
+    fn r2_a_near_deadline_is_judged_by_a_new_reading() {
+        let turn = Turn::begin(Duration::MAX);
+        let first = turn.reading();
+        while environment::now() == first {}
+        assert_eq!(turn.reading_for(first + 2 * NEAR), first);
+        assert!(turn.reading_for(first + NEAR / 2) > first);
+    }
+
     #[tokio::test]
     async fn s10_a_thread_that_has_worked_for_a_turn_waits_for_the_next() {
         let max = Duration::from_millis(1);
@@ -185,6 +215,36 @@ mod tests {
         .await;
         assert!(polls > 1, "the runtime had its turn");
         assert!(!is_over(max));
+    }
+
+    #[test]
+    fn s10_each_part_of_a_turn_has_the_same_time_of_its_own() {
+        let own = Duration::from_millis(1);
+        let first = Turn::begin(own);
+        while environment::since(first.began) < 2 * own {}
+        let second = first.anew();
+        assert_eq!(second.max, WORKED.get() + own);
+        while environment::since(second.began) < 2 * own {}
+        let third = second.anew();
+        assert_eq!(third.max, WORKED.get() + own);
+    }
+
+    #[tokio::test]
+    async fn s10_tasks_that_wait_for_the_same_turn_share_it() {
+        let max = Duration::from_millis(1);
+        note(max);
+        let (mut one, mut other) = (TurnPause::default(), TurnPause::default());
+        std::future::poll_fn(|cx| {
+            if other.0.is_none() {
+                assert!(other.poll(max, cx).is_pending());
+            }
+            one.poll(max, cx)
+        })
+        .await;
+        assert!(!is_over(max));
+        note(max);
+        std::future::poll_fn(|cx| other.poll(max, cx)).await;
+        assert!(is_over(max), "what the first has worked counts");
     }
 
     #[tokio::test]

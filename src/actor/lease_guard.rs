@@ -129,11 +129,14 @@ impl LeaseGuard {
             return Some(!state.lease_keys_after(id, &Blob::default()).any(|key| denied(&key)));
         }
         let of = LeaseCheck::new(id, access, writes);
+        // Not the caller's: the leases that follow are judged in slices all the same.
+        let mut whole = usize::MAX;
+        let mut slice = slice;
         let after = match self.verdicts.get(&of).map(|verdict| &verdict.found) {
             // Other requests may bind keys faster than slices are judged, so it is judged again once,
             // as a whole.
             Some(LeaseJudgement::PermittedUpTo(_, then)) if *then != last_bound => {
-                *slice = usize::MAX;
+                slice = &mut whole;
                 Blob::default()
             }
             Some(LeaseJudgement::Permitted(then)) if *then == last_bound => return Some(true),

@@ -148,7 +148,7 @@ impl QueueActor {
     ) {
         if let Some(deadline) = work.deadline {
             // A recent reading, not that of the message: its earlier requests may have taken long.
-            let left = deadline.saturating_duration_since(turn.reading());
+            let left = deadline.saturating_duration_since(turn.reading_for(deadline));
             if left.is_zero() {
                 self.answers.push((caller, Err(QueueError::DeadlineExceeded.into())));
                 return;

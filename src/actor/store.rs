@@ -334,6 +334,10 @@ impl Handler<StopStore> for StoreActor {
         let turn = self.begin();
         self.finish_write(&turn);
         self.stopping = true;
+        let mut shown = None;
+        while self.showing.is_some() {
+            shown = self.show(&turn).or(shown);
+        }
         self.send_last_batches();
         for (stream, batch) in self.hub.stop() {
             if let Some(session) = self.hub.address(stream) {
@@ -342,6 +346,7 @@ impl Handler<StopStore> for StoreActor {
             }
         }
         self.finish(&turn, ctx);
+        self.release(shown);
     }
 }
 

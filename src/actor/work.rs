@@ -112,7 +112,7 @@ impl StoreActor {
         self.requests += 1;
         self.check_running()?;
         // A recent reading, not that of the message: its earlier requests may have taken long.
-        if deadline.is_some_and(|deadline| deadline <= turn.reading()) {
+        if deadline.is_some_and(|deadline| deadline <= turn.reading_for(deadline)) {
             return Err(StoreError::DeadlineExceeded.into());
         }
         Ok(())

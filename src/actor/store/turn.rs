@@ -98,7 +98,7 @@ impl StoreActor {
     }
 
     /// Sends the batches that turns were too short for: a ready consumer gets the events of every
-    /// executed write before the stop ends its stream. Each stream is examined once.
+    /// write that is visible before the stop ends its stream. Each stream is examined once.
     pub(super) fn send_last_batches(&mut self) {
         self.hub.finish_notifying();
         for _ in 0..self.hub.open_streams() {
@@ -177,6 +177,8 @@ impl StoreActor {
         if let Some((timer, _)) = self.timer.take() {
             ctx.cancel_future(timer);
         }
+        // A timer counts from now, not from the last reading.
+        let now = self.micros(environment::now());
         let wait = Duration::from_micros(deadline.saturating_sub(now));
         let timer = ctx.run_later(wait, |actor, ctx| {
             actor.timer = None;

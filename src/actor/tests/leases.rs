@@ -251,3 +251,27 @@ fn s10_a_lease_that_others_bind_keys_to_all_the_time_is_judged_all_the_same() {
     }
     assert!(model.guard.hidden(access.as_ref(), &model.state, &task).is_empty());
 }
+
+/// Regression: a lease that was judged as a whole let those after it be judged as a whole too.
+#[test]
+fn s10_of_many_leases_at_most_one_is_judged_as_a_whole() {
+    let mut model = Model::new();
+    let ttl = Duration::from_secs(60);
+    for (id, name) in [(7, "a"), (8, "b")] {
+        model.apply(KvRequest::LeaseGrant(LeaseGrantRequest { id, ttl }));
+        for n in 0..10_000 {
+            model.apply(KvRequest::Set(Model::set(&format!("a/{name}{n:05}"), id)));
+        }
+    }
+    let access = model.people[0].clone();
+    let set = |id| TxnOp::Set(Model::set("a/+", id));
+    let request =
+        KvRequest::Txn(TxnRequest { success: vec![set(7), set(8)], ..Default::default() });
+    let task = Task::Store { options: Default::default(), request: request.into() };
+    assert!(!model.guard.judge_some(access.as_ref(), &model.state, &task));
+    model.apply(KvRequest::Set(Model::set("a/-", 7)));
+    let before = model.state.steps_taken();
+    assert!(!model.guard.judge_some(access.as_ref(), &model.state, &task));
+    let steps = (model.state.steps_taken() - before) as usize;
+    assert!(steps <= 10_001 + JUDGED_AT_ONCE, "{steps} steps");
+}

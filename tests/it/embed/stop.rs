@@ -30,6 +30,15 @@ async fn r5_a_stop_shows_what_the_last_turn_was_too_short_for() {
     a_stop_answers_everyone(Wakeful::start(config).unwrap()).await;
 }
 
+#[actix_rt::test]
+async fn r5_a_stop_shows_what_is_durable_and_was_not_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = Config::new();
+    config.rpc.turn_max = Duration::ZERO;
+    let data = directory.path().join("data");
+    a_stop_answers_everyone(Wakeful::open(config, data).unwrap()).await;
+}
+
 async fn a_stop_answers_everyone(wakeful: Wakeful) {
     within(wakeful.set(SetRequest::new("a", "1"))).await.unwrap();
     let mut wait = Box::pin(wakeful.wait(WaitRequest::new(KeyRange::key("b"))));
