@@ -2,16 +2,16 @@
 //!
 //! Nothing here uses actix, a clock, randomness or I/O. Time comes in as [`Now`]; answers and other
 //! effects go out as [`Effect`]s, and records to write with [`QueueState::take_record`]. Everything that
-//! happens to a job is a [`change::Change`], applied identically live and on replay.
+//! happens to a job is a [`change::QueueChange`], applied identically live and on replay.
 //!
 //! # Design
 //!
-//! - **Changes have one path.** `apply` is the only place that moves jobs. Requests decide and
+//! - **Changes have one path.** `apply` is the only place that changes jobs. Requests decide and
 //!   commit changes; replay applies the same changes. `apply` decides nothing that depends on a
 //!   clock or on chance.
 //! - A job is in exactly one place: the ready set of its topic (ordered by rank), the lane of its
-//!   order key, the delayed jobs, the reserved jobs, or the dead letters. `detach` removes it
-//!   from any of them.
+//!   order key, the delayed jobs, the reserved jobs, or the dead letters. `phases`
+//!   moves it between them.
 //! - **Rank** is the time at which the job became ready, less `queue.priority_step` for each step
 //!   of priority. So one ordered set gives order, priority and freedom from starvation. A job
 //!   that returns to the head keeps its rank.
@@ -62,6 +62,7 @@ mod names;
 mod outcomes;
 mod owner_capacity;
 mod park;
+mod phases;
 mod producers;
 mod push;
 mod record;

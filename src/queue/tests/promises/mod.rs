@@ -7,3 +7,4 @@ mod order;
 mod pushes;
 mod resume;
 mod runs;
+mod unique;
