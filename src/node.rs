@@ -125,7 +125,7 @@ impl Wakeful {
         Self::open_by(JournalRunner::Threads, disk, config, dir)
     }
 
-    /// Opens the store on `disk`; `labour` does the work of its journal.
+    /// Opens the store on `disk`; `runner` does the work of its journal.
     pub(crate) fn open_by(
         runner: JournalRunner,
         disk: Arc<dyn Disk>,

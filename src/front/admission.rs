@@ -13,18 +13,18 @@ use crate::environment;
 use crate::error::{Details, Error, ErrorCode};
 use crate::handle::Wakeful;
 
-/// How long the accept loop rests after an error (too many open files): it never ends.
+/// Pause of the accept loop after an error (too many open files), which never ends the loop.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// How often it is said that connections cannot be accepted.
+/// Minimum interval between log lines about connections that cannot be accepted.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
-/// A place for one more connection from `peer`; `None` of one that came over a link, which has no
-/// socket and no address of its own.
+/// Returns a place for one more connection from `peer`; `None` for a connection over a link, which
+/// has no socket and no address of its own.
 ///
 /// # Errors
-/// `LimitExceeded`, with the limit that is reached: of all connections, of the file descriptors that
-/// this process may have, or of the connections from there.
+/// `LimitExceeded`, naming the limit that is reached: of all connections, of the file descriptors of
+/// this process, or of the connections from this address.
 pub(super) fn admit(wakeful: &Wakeful, peer: Option<IpAddr>) -> Result<Option<AddressSlot>, Error> {
     let config = wakeful.rpc();
     let open = usize::try_from(wakeful.connections().load(Ordering::Relaxed)).unwrap_or(usize::MAX);
@@ -52,7 +52,7 @@ pub(crate) fn check_reserve(open: usize, reserved: usize) -> Result<(), Error> {
     Err(refusal("rpc.descriptors_reserved", reserved, message))
 }
 
-/// Checks that a port that is opened could serve anybody.
+/// Checks that a port, once opened, can serve at least one connection.
 ///
 /// # Errors
 /// `LimitExceeded` if every file that the process may have open is reserved.
@@ -68,14 +68,14 @@ pub(crate) fn check_descriptors(reserved: usize) -> Result<(), Error> {
     Err(refusal("rpc.descriptors_reserved", reserved, message))
 }
 
-/// That there are `max` connections.
+/// Returns the refusal of a connection beyond `max` in total.
 pub(crate) fn too_many(max: usize) -> Error {
     let message =
         format!("too many connections: the limit rpc.connections_max is {max}; try again later");
     refusal("rpc.connections_max", max, message)
 }
 
-/// That there are `max` connections from `peer`.
+/// Returns the refusal of a connection beyond `max` from `peer`.
 pub(crate) fn too_many_from(peer: IpAddr, max: usize) -> Error {
     let message = format!(
         "too many connections from {peer}: the limit rpc.connections_per_address_max is {max}; \
@@ -89,7 +89,7 @@ fn refusal(name: &str, max: usize, message: String) -> Error {
     Error::new(ErrorCode::LimitExceeded, message).with_details(details)
 }
 
-/// How many files this process may have open; `None` if that is not limited.
+/// Returns the number of files that this process may have open; `None` if it is not limited.
 pub(crate) fn descriptors() -> Option<usize> {
     #[cfg(unix)]
     {
@@ -100,7 +100,7 @@ pub(crate) fn descriptors() -> Option<usize> {
     None
 }
 
-/// What keeps connections from being accepted, as far as it was said.
+/// Pauses the accept loop after failures, and limits the log lines about them.
 #[derive(Default)]
 pub(crate) struct AcceptBackoff {
     failures: u64,
@@ -108,15 +108,15 @@ pub(crate) struct AcceptBackoff {
 }
 
 impl AcceptBackoff {
-    /// After an accept that failed: rests, unless the peer was the reason. Too many open files, or
-    /// no memory, are over when others have left.
+    /// Pauses after a failed accept, unless the peer was the reason. Too many open files, or too
+    /// little memory, can pass when other connections end.
     pub(crate) async fn note(&mut self, error: &io::Error) {
         use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
         if matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted) {
             return;
         }
         self.failures += 1;
-        // Not with each attempt: whoever causes it would fill the log as well.
+        // Not for each attempt: a peer that causes the failures must not also fill the log.
         if self.said.is_none_or(|said| environment::since(said) >= SAY_EVERY) {
             let failures = std::mem::take(&mut self.failures);
             tracing::warn!(%error, failures, "connections cannot be accepted; trying again");

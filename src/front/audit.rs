@@ -1,4 +1,4 @@
-//! [`Audit`]: a line of the log for each administrative act that was permitted.
+//! [`Audit`]: one log line for each permitted administrative act.
 
 use crate::actor::message::Done;
 use crate::auth::AUDIT;
@@ -7,30 +7,30 @@ use crate::model::facts::Act;
 use crate::model::{CallReply, FilesRequest, JobReply, Reply, Request, StoreRequest};
 use crate::session::Session;
 
-/// Longest name that the log shows whole, bytes.
+/// Maximum length of a logged name; longer ones are cut.
 const SHOWN_BYTES_MAX: usize = 256;
 
-/// Notes the administrative acts of one connection.
+/// Logs the administrative acts of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Audit {
-    /// The snapshot that was read last, in many requests.
+    /// The snapshot that was read last; a snapshot takes many requests.
     snapshot: Option<u64>,
-    /// What was done last to all jobs of a topic, until an answer says that none are left, or refuses.
+    /// The last act on all jobs of a topic, until an answer reports that none are left, or an error.
     mass: Option<(&'static str, String)>,
 }
 
 impl Audit {
-    /// Notes who asks for what from where, if it is an administrative act.
+    /// Logs act, user and peer of an administrative request.
     pub(super) fn note(&mut self, session: &Session, request: &Request) {
         if let Some((act, about)) = self.new_act(request) {
             log_act(session, act, &about);
         }
     }
 
-    /// What a request does that is administration, unless it only goes on with it.
+    /// Returns the administrative act that a request begins; `None` if it only continues one.
     fn new_act(&mut self, request: &Request) -> Option<(&'static str, String)> {
         let Act { name, subject, sliced } = request.facts().act?;
-        // Wherever it begins: who leaves out the first byte has read it, too.
+        // From any offset: a reader who omits the first byte has read the snapshot, too.
         if let Request::Store(StoreRequest::Files(FilesRequest::ReadSnapshot { id, .. })) = request
             && self.snapshot.replace(*id) == Some(*id)
         {
@@ -46,7 +46,7 @@ impl Audit {
         Some(act)
     }
 
-    /// Takes note of an answer of the queue: what was done to all jobs of a topic may be at its end.
+    /// Takes note of an answer of the queue, which may complete an act on all jobs of a topic.
     pub(super) fn answered(&mut self, answer: &Result<Done, Error>) {
         if self.mass.is_none() {
             return;
@@ -56,7 +56,7 @@ impl Audit {
                 !matches!(reply, JobReply::Changed { more: false, .. })
             }
             Ok(_) => true,
-            // Whatever was refused: rather noted twice than not at all.
+            // The refused request may be another one: better log an act twice than not at all.
             Err(_) => false,
         };
         if !goes_on {
@@ -115,7 +115,7 @@ mod tests {
         assert!(others.iter().filter_map(|request| audit.new_act(request)).next().is_none());
     }
 
-    /// Before: a line for each slice of jobs that a clear of a topic took.
+    /// Before, each slice of a cleared topic had a line.
     #[test]
     fn a8_an_act_is_noted_once_however_many_requests_it_takes() {
         let mut audit = Audit::default();
@@ -143,7 +143,7 @@ mod tests {
         assert!(audit.new_act(&delete).is_some() && audit.new_act(&delete).is_none());
     }
 
-    /// Before: the next act on the topic was taken for more of the one that was refused.
+    /// Before, the next act on a topic was taken for a continuation of the refused one.
     #[test]
     fn a8_an_act_that_was_refused_is_at_its_end() {
         let mut audit = Audit::default();

@@ -1,4 +1,4 @@
-//! [`Authorization`]: who a connection has proved to be, and what it may do.
+//! [`Authorization`]: the proved identity of a connection, and its permissions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,29 +13,29 @@ use crate::model::{RpcCall, ServiceInfo};
 use crate::queue::user_fingerprint;
 use crate::session::{Identity, Session, Via};
 
-/// Who a connection has proved to be, and what it may do. Where there are no users, everything.
+/// The proved identity of a connection, and its permissions. Without users, everything is permitted.
 pub(super) struct Authorization {
     session: Arc<Session>,
     guard: Option<AuthState>,
     audit: Audit,
 }
 
-/// Of a connection where there are users.
+/// The login of a connection, on a server with users.
 struct AuthState {
     auth: Auth,
     connection: u64,
-    /// Of what is known of users, when it was last looked at.
+    /// The generation of the user file that the permissions come from.
     generation: u64,
     entered: Option<(Login, Arc<Access>)>,
 }
 
-/// What came of a change of what is known of users.
+/// The effect of a changed user file on a connection.
 pub(super) enum AccessChange {
-    /// Nothing that concerns this connection.
+    /// The permissions are unchanged.
     Same,
-    /// It may do other things than before.
+    /// The new permissions.
     Changed(Arc<Access>),
-    /// Its login is not valid any more.
+    /// The login is no longer valid.
     Gone,
 }
 
@@ -50,7 +50,7 @@ impl Authorization {
         let guard = wakeful.auth().map(|auth| {
             let outbox = Arc::clone(outbox);
             auth.listen(session.id(), move || outbox.revise());
-            // A certificate proves a name; whether that is a user's is seen here.
+            // A certificate proves a name, which may not be that of a user.
             let identity = session.identity().filter(|identity| identity.via == Via::Certificate);
             let generation = auth.generation();
             let entered =
@@ -59,38 +59,38 @@ impl Authorization {
         });
         let session = Arc::clone(session);
         if guard.as_ref().is_some_and(|guard| guard.entered.is_none()) {
-            // Nobody that is known.
+            // A certificate of an unknown user is no identity.
             session.set_identity(None);
         }
         Self { session, guard, audit: Audit::default() }
     }
 
-    /// Whether there are users.
+    /// Returns true if the server has users.
     pub(super) fn is_guarded(&self) -> bool {
         self.guard.is_some()
     }
 
-    /// How long a login may take, if it is still to come.
+    /// Returns the time limit of the login; `None` once logged in, and without users.
     pub(super) fn login_timeout(&self) -> Option<Duration> {
         let guard = self.guard.as_ref().filter(|guard| guard.entered.is_none());
         guard.map(|guard| guard.auth.login_timeout())
     }
 
-    /// The fingerprint of the user that has logged in, by which the queue knows who may resume a
-    /// reservation; 0 where there are no users.
+    /// Returns the fingerprint of the logged-in user, by which the queue decides who may resume a
+    /// reservation; 0 without users.
     pub(super) fn user(&self) -> u64 {
         let entered = self.guard.as_ref().and_then(|guard| guard.entered.as_ref());
         entered.map_or(0, |(login, _)| user_fingerprint(&login.identity.name))
     }
 
-    /// What is to be asked of those who know what a request is about; nothing of whoever may do
-    /// everything.
+    /// Returns the permissions that the actors must check themselves, because only they know the
+    /// subject of some requests; `None` if everything is permitted.
     pub(super) fn restriction(&self) -> Option<Arc<Access>> {
         let (_, access) = self.guard.as_ref()?.entered.as_ref()?;
         (!access.is_admin()).then(|| Arc::clone(access))
     }
 
-    /// Of all the services there are, those whose methods may be called.
+    /// Returns those of `services` that the peer may call.
     pub(super) fn callable(&self, mut services: Vec<ServiceInfo>) -> Vec<ServiceInfo> {
         if let Some(access) = self.restriction() {
             services.retain(|offered| access.has(Action::Call, offered.name.as_bytes()));
@@ -98,7 +98,7 @@ impl Authorization {
         services
     }
 
-    /// Takes note of what is known of users now.
+    /// Updates the permissions from the user file, and returns what changed.
     pub(super) fn revise(&mut self) -> AccessChange {
         let Some(guard) = &mut self.guard else { return AccessChange::Same };
         let generation = guard.auth.generation();
@@ -121,8 +121,11 @@ impl Authorization {
         }
     }
 
-    /// Whether a request is permitted, as far as its words say what it is about. What is known of
-    /// users must be what it was at the last [`revise`](Self::revise).
+    /// Checks a call as far as the call itself shows its subject, and logs an administrative act.
+    /// Call [`revise`](Self::revise) first in the same turn: these are the permissions as of then.
+    ///
+    /// # Errors
+    /// `NotLoggedIn` or `PermissionDenied`.
     pub(super) fn check(&mut self, call: &RpcCall) -> Result<(), Error> {
         if let Some(guard) = &self.guard {
             let (_, access) = guard.entered.as_ref().ok_or_else(not_logged_in)?;
@@ -141,22 +144,25 @@ impl Authorization {
         Ok(())
     }
 
-    /// Whether a method may be called, which is not noted.
+    /// Checks whether a method may be called, without a line in the audit log.
+    ///
+    /// # Errors
+    /// `NotLoggedIn` or `PermissionDenied`.
     pub(super) fn check_method(&self, method: &str) -> Result<(), Error> {
         let Some(guard) = &self.guard else { return Ok(()) };
         let (_, access) = guard.entered.as_ref().ok_or_else(not_logged_in)?;
         access.permits_call(method).map_err(Error::from)
     }
 
-    /// Takes note of an answer of the queue.
+    /// Passes an answer of the queue to the audit log.
     pub(super) fn answered(&mut self, answer: &Result<Done, Error>) {
         self.audit.answered(answer);
     }
 
-    /// Lets somebody in.
+    /// Logs the peer in.
     ///
     /// # Errors
-    /// Those of [`Auth::login`]; `InvalidArgument` where there are no users, or after a login.
+    /// Those of [`Auth::login`]; `InvalidArgument` without users, or after a login.
     pub(super) async fn login(&mut self, credentials: Credentials) -> Result<Identity, Error> {
         let refuse = |message: String| Err(Error::new(ErrorCode::InvalidArgument, message));
         let Some(guard) = &mut self.guard else {
@@ -167,7 +173,7 @@ impl Authorization {
             return refuse(format!("logged in as {name} already; open another connection"));
         }
         let login = guard.auth.login(self.session.peer(), credentials).await?;
-        // It may have gone while its password was checked.
+        // The user may have been removed while its password was checked.
         guard.generation = guard.auth.generation();
         let access = guard.auth.access(&login).ok_or_else(login_over)?;
         let identity = login.identity.clone();
@@ -177,19 +183,20 @@ impl Authorization {
     }
 }
 
-/// What a stranger is told that asks for anything but to be let in.
+/// Returns the refusal of any request but a login before the login.
 pub(crate) fn not_logged_in() -> Error {
     let message = "not logged in: this server has users; log in first";
     Error::new(ErrorCode::NotLoggedIn, message)
 }
 
-/// Why a connection ends whose login is not valid any more.
+/// Returns the reason why a connection ends whose login is no longer valid.
 pub(super) fn login_over() -> Error {
-    let message = "the login is not valid any more: the user is gone, or its password or token is";
+    let message =
+        "the login is no longer valid: the user, its password or its token was removed or changed";
     Error::new(ErrorCode::NotLoggedIn, message)
 }
 
-/// Why a connection ends that does not log in.
+/// Returns the reason why a connection ends that did not log in.
 pub(super) fn login_late() -> Error {
     let message = "no login within auth.login_timeout; the connection closes";
     Error::new(ErrorCode::NotLoggedIn, message)

@@ -1,4 +1,4 @@
-//! [`Calls`]: the calls of methods that a connection has under way.
+//! [`Calls`]: the running method calls of a connection.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,28 +15,28 @@ use crate::methods::{MethodCaller, RunningCall};
 use crate::model::Invocation;
 use crate::session::Session;
 
-/// The calls of methods that a connection has under way, by request id. The answer to each comes by
-/// the outbox; dropping this drops the methods.
+/// The running method calls of a connection, by request id. Their answers arrive through the outbox;
+/// dropping this drops the methods.
 #[derive(Default)]
 pub(super) struct Calls {
     /// `None` until the method is started.
     pending: HashMap<u64, Option<StartedCall>, RandomState>,
-    /// To be started, in order.
+    /// Calls to be started, in order.
     asked: Vec<(u64, Option<Instant>, Invocation)>,
-    /// Tells a call from an earlier one with the same id.
+    /// Distinguishes a call from an earlier one with the same id.
     serial: u64,
     guarded: bool,
 }
 
 struct StartedCall {
     serial: u64,
-    /// The name of the method, where there are users.
+    /// The name of the method; only on a server with users.
     method: Option<String>,
     _running: RunningCall,
 }
 
 impl Calls {
-    /// `guarded` where there are users.
+    /// Returns an empty set; `guarded` on a server with users.
     pub(super) fn new(guarded: bool) -> Self {
         Self { guarded, ..Self::default() }
     }
@@ -47,7 +47,7 @@ impl Calls {
         self.asked.push((id, deadline, invocation));
     }
 
-    /// Starts what was asked for; gives the calls that cannot be.
+    /// Starts the accepted calls, and returns those that cannot be started.
     pub(super) fn start(
         &mut self,
         wakeful: &Wakeful,
@@ -77,25 +77,25 @@ impl Calls {
         refused
     }
 
-    /// Whether the call `id` is under way.
+    /// Returns true if the call `id` is running or to be started.
     pub(super) fn contains(&self, id: u64) -> bool {
         !self.pending.is_empty() && self.pending.contains_key(&id)
     }
 
-    /// Notes the answer to the call `id`; whether that is wanted still.
+    /// Removes the answered call `id`; returns false if it was cancelled before.
     pub(super) fn answered(&mut self, id: u64, serial: u64) -> bool {
         let started = self.pending.get(&id).and_then(Option::as_ref);
         let wanted = started.is_some_and(|started| started.serial == serial);
         wanted && self.pending.remove(&id).is_some()
     }
 
-    /// Drops the call `id`; whether it had been started.
+    /// Drops the call `id`; returns false if it was not started.
     pub(super) fn cancel(&mut self, id: u64) -> bool {
         let started = self.pending.get(&id).is_some_and(Option::is_some);
         started && self.pending.remove(&id).is_some()
     }
 
-    /// Drops the calls that are not permitted any more; gives them, and what each needs.
+    /// Drops the calls that are no longer permitted, and returns each with the permission it lacks.
     pub(super) fn end_denied(&mut self, access: &Access) -> Vec<(u64, Denied)> {
         let denied = |started: &Option<StartedCall>| {
             access.permits_call(started.as_ref()?.method.as_ref()?).err()
@@ -107,7 +107,7 @@ impl Calls {
         ended
     }
 
-    /// Ends all.
+    /// Drops all calls.
     pub(super) fn end_all(&mut self) {
         *self = Self { serial: self.serial, ..Self::new(self.guarded) };
     }

@@ -1,13 +1,13 @@
-//! What a client calls itself.
+//! [`client_name`]: a client's name for itself, safe to show.
 
-/// Longest name a client may give itself, bytes.
+/// Maximum length of a client's name.
 const BYTES_MAX: usize = 256;
 
-/// What a client calls itself, as operators are shown it: nothing in it can be taken for what the
-/// server says of the client. Control characters are left out.
+/// Returns a client's name for itself as it is shown to operators, escaped so that no part of it can
+/// be taken for the server's own text about the client, and without control characters.
 ///
 /// # Errors
-/// It is too long.
+/// The name is too long.
 pub(crate) fn client_name(said: &str) -> Result<String, &'static str> {
     if said.len() > BYTES_MAX {
         return Err("the client's name is longer than 256 bytes");
@@ -15,7 +15,7 @@ pub(crate) fn client_name(said: &str) -> Result<String, &'static str> {
     let mut shown = String::with_capacity(said.len());
     for c in said.chars().filter(|c| !c.is_control()) {
         match c {
-            // What a name stands in.
+            // The server's own text about a client encloses the name in parentheses.
             '(' | ')' | '\\' => shown.extend(['\\', c]),
             '\'' | '"' => shown.push(c),
             c => shown.extend(c.escape_debug()),

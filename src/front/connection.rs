@@ -1,9 +1,9 @@
 //! [`Connection`]: one socket, from accept to close.
 //!
-//! One task. Each read is one message to the store, however many requests it brought; the store
-//! answers at once, so only that is awaited. Everything else (output, sessions, deadlines) is
-//! polled together. Nothing is read while output is waiting beyond its limit, so a peer that does
-//! not read is not served, and costs no more than that limit.
+//! A connection is one task. Each read becomes one message to the store, however many requests it
+//! contains; the store answers at once, so only this message is awaited. Everything else (output,
+//! sessions, deadlines) is polled together. Nothing is read while more output waits than the limit
+//! allows, so a peer that does not read is not served, and costs no more than that limit.
 
 mod deadlines;
 
@@ -18,7 +18,7 @@ use tokio::time::Sleep;
 use tracing::Instrument;
 use tracing::field::Empty;
 
-use super::allowance::ControlFrameBudget;
+use super::control_frame_budget::ControlFrameBudget;
 use super::dispatcher::RequestDispatcher;
 use super::inbox::Inbox;
 use super::outbox::{Outbox, OutboxEvent};
@@ -34,22 +34,22 @@ use crate::pace::{self, Turn, TurnPause};
 use crate::session::Session;
 use crate::stranger_lines::{LineKind, log_stranger};
 
-/// Bytes read at once.
+/// Maximum size of one read.
 const READ_BYTES: usize = 64 * 1024;
 
-/// What it may take to encode a byte, nanoseconds, in small answers.
+/// Assumed time to encode a byte of small answers, in nanoseconds.
 const ENCODED_NANOS: u64 = 1;
 
-/// Smaller reads, and reads of fewer requests, are not worth measuring.
+/// Reads of fewer bytes or requests are too short to be measured as a turn.
 const MEASURED_BYTES: usize = 4 * 1024;
 const FEW: usize = 16;
 
-/// How long, at the end, the last output may take and what the peer still sends is read and
-/// thrown away.
+/// Time at the end of a connection for the last output, and for reading and discarding what the
+/// peer still sends.
 pub(crate) const LINGER: Duration = Duration::from_secs(1);
 
 thread_local! {
-    /// What is being read; shared by all connections of the thread, so that an idle one has none.
+    /// The read buffer, shared by all connections of the thread, so that an idle one holds none.
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
 }
 
@@ -58,12 +58,12 @@ pub(crate) struct Connection<S, W: Protocol> {
     protocol: W,
     session: Arc<Session>,
     wakeful: Wakeful,
-    /// As it was when it was accepted.
+    /// The limits when the connection was accepted.
     rpc: Arc<RpcConfig>,
     inbox: Inbox<W>,
     outbox: Arc<Outbox>,
     output: OutputBuffer,
-    /// What of the output and of the answers is not taken yet.
+    /// Counts the output and the answers that the peer has not taken yet.
     kept: Charge,
     dispatcher: RequestDispatcher,
     control_frames: ControlFrameBudget,
@@ -71,22 +71,22 @@ pub(crate) struct Connection<S, W: Protocol> {
     timer: Pin<Box<Sleep>>,
     accepted: Instant,
     heard: Instant,
-    /// When the peer was pinged, if it has not been heard since.
+    /// When the peer was pinged, if nothing was received since.
     pinged: Option<Instant>,
-    /// Since when the socket takes no output.
+    /// When the socket stopped taking output.
     blocked: Option<Instant>,
     /// When a peer that still takes answers closed its sending side.
     hung_up: Option<Instant>,
 }
 
 enum ConnectionEvent {
-    /// There is something in the inbox.
+    /// The inbox has items.
     Received,
-    /// The store may go on with what it has left.
+    /// The rest of the requests may be handed over.
     Rest,
-    /// Output has room again, or a session left something.
+    /// Output has room again, or the outbox has items.
     Writable,
-    /// What is known of users has changed.
+    /// The user file changed.
     Revise,
     Timer,
 }
@@ -128,23 +128,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Protocol> Connection<S, W> {
         }
     }
 
-    /// The same, but accepted at `accepted`: what was before this counts, too.
+    /// Sets the time of the accept, so that deadlines include the time of a handshake.
     pub(super) fn since(mut self, accepted: Instant) -> Self {
         self.arm(accepted + self.config().handshake_timeout);
         Self { accepted, ..self }
     }
 
-    /// Serves the peer until either side ends it; frees everything it held.
+    /// Serves the peer until either side ends the connection; frees everything that it held.
     pub(super) async fn run(self) {
         let (id, peer) = (self.session.id(), self.session.peer());
-        // Not of a lower level: whatever is logged of a connection says of which.
+        // At the level of errors, so that every log line of a connection identifies it.
         let span = tracing::error_span!("connection", id, %peer, client = Empty);
         self.run_to_the_end().instrument(span).await;
     }
 
     async fn run_to_the_end(mut self) {
         let end = self.serve().await;
-        // Before the last words, which take as long as the peer likes.
+        // Before the last output, whose duration depends on the peer.
         self.dispatcher.free().await;
         match end {
             End::Fatal(fatal) => self.refuse(fatal).await,
@@ -161,8 +161,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Protocol> Connection<S, W> {
     async fn serve(&mut self) -> End {
         loop {
             let room = self.room();
-            // Pushes take half of it at most: streams that always have more to show do not keep
-            // requests from being read and answered.
+            // Pushes take at most half of the room: streams that always have more to send must not
+            // keep requests from being read and answered.
             let push_room = room.saturating_sub(self.config().output_bytes_max / 2);
             let before = self.output.pending();
             let filled =
@@ -200,18 +200,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Protocol> Connection<S, W> {
         &self.rpc
     }
 
-    /// Bytes of output that may still be encoded.
+    /// Returns the bytes of output that may still be encoded.
     fn room(&self) -> usize {
         self.config().output_bytes_max.saturating_sub(self.output.pending())
     }
 
-    /// Counts what the peer has not taken yet.
+    /// Updates the count of bytes that the peer has not taken yet.
     fn note_kept(&mut self) {
         self.kept.set(self.output.pending() + self.dispatcher.answer_bytes());
         self.dispatcher.notify_capacity();
     }
 
-    /// Waits for whatever comes first.
+    /// Waits for the next event.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<ConnectionEvent, End>> {
         let had_room = self.room() > 0;
         match self.outbox.poll(had_room, cx) {
@@ -238,7 +238,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Protocol> Connection<S, W> {
         let room = self.room() > 0;
         let reads = open && self.may_read() && room && !self.dispatcher.has_answers() && !rests;
         let goes_on = room && self.dispatcher.may_go_on();
-        // Not more than the thread has time for, before it looks at the others' sockets.
+        // Bounded by the thread's turn: other sockets must be polled in between.
         if (reads || goes_on) && self.pause.poll(self.rpc.turn_max, cx).is_ready() {
             if goes_on {
                 return Poll::Ready(Ok(ConnectionEvent::Rest));
@@ -272,7 +272,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Protocol> Connection<S, W> {
                 if !self.protocol.answers_half_closed() {
                     return Poll::Ready(Err(End::Gone));
                 }
-                // As with Go's server: `nc` closes its side when it has sent all.
+                // As Go's server does: `nc` closes its sending side after its input.
                 self.hung_up = Some(now);
                 self.arm(now + self.config().shutdown_grace);
                 return Poll::Ready(Ok(()));
@@ -288,7 +288,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Protocol> Connection<S, W> {
         })
     }
 
-    /// Does what the inbox holds.
+    /// Processes the items of the inbox.
     async fn process(&mut self) -> Result<(), End> {
         if self.inbox.full && !self.inbox.has_received() {
             let _turn = Turn::begin(self.rpc.turn_max);
@@ -296,7 +296,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Protocol> Connection<S, W> {
         }
         self.dispatcher.revise().await?;
         let received = self.inbox.take();
-        self.check_allowance(&received)?;
+        self.spend_control_frames(&received)?;
         self.dispatcher.expect(received.len());
         let turn = (received.len() > FEW).then(|| Turn::begin(self.rpc.turn_max));
         for received in received {
@@ -326,8 +326,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Protocol> Connection<S, W> {
         self.dispatcher.hand_over().await
     }
 
-    /// That the peer does not only keep the server busy.
-    fn check_allowance(&mut self, received: &[Received<W::Own>]) -> Result<(), End> {
+    /// Charges the received control frames to their budget.
+    fn spend_control_frames(&mut self, received: &[Received<W::Own>]) -> Result<(), End> {
         let requests = received.iter().filter(|it| matches!(it, Received::Request { .. })).count();
         self.control_frames.earn(requests as u64 + self.dispatcher.take_pushes());
         let spent =
@@ -335,14 +335,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Protocol> Connection<S, W> {
         spent.map_err(|error| End::Fatal(Fatal::Error(error)))
     }
 
-    /// Lets the peer in, if it proves who it is. What it sent behind that waits.
+    /// Answers a login. Items behind it wait until it is decided.
     async fn log_in(&mut self, id: u64, credentials: Credentials) -> Result<(), End> {
         self.dispatcher.login(id, credentials).await?;
         self.inbox.stranger = self.dispatcher.is_strange();
         Ok(())
     }
 
-    /// Does what is only in the protocol of the peer.
+    /// Processes an item that only this protocol has.
     async fn take(&mut self, own: W::Own) -> Result<(), End> {
         let was_new = self.dispatcher.is_new();
         self.protocol.take(own, &mut self.dispatcher, &mut self.output).await?;
@@ -353,18 +353,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Protocol> Connection<S, W> {
         Ok(())
     }
 
-    /// The peer has begun: from now on its silence counts.
+    /// Replaces the deadline of the handshake by those of an open connection.
     fn met(&mut self) {
         let next = self.next_deadline();
         self.timer.as_mut().reset(next.into());
     }
 
-    /// Whether more may be asked.
+    /// Returns true if more requests may be read.
     fn may_read(&self) -> bool {
         !self.dispatcher.is_full(self.config().requests_in_flight_max)
     }
 
-    /// Tells the peer why it is refused, as far as it listens.
+    /// Sends the reason why the connection ends, and closes.
     async fn refuse(&mut self, fatal: Fatal) {
         match fatal {
             Fatal::Foreign(line) => {
@@ -388,13 +388,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Protocol> Connection<S, W> {
         self.send_last().await;
     }
 
-    /// Writes what is left of the output, and closes.
+    /// Writes the remaining output, and closes.
     async fn send_last(&mut self) {
         let said = async {
             std::future::poll_fn(|cx| self.output.poll_write(&mut self.socket, cx).1).await?;
             drain(&mut self.socket).await
         };
-        // Whoever does not listen is not told.
+        // A peer that does not read within this time misses the last output.
         let _ = tokio::time::timeout(LINGER, said).await;
     }
 }

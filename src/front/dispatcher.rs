@@ -1,4 +1,4 @@
-//! [`RequestDispatcher`]: the requests of one connection and what becomes of them.
+//! [`RequestDispatcher`]: checks, routes and answers the requests of one connection.
 
 mod end;
 mod fill;
@@ -13,15 +13,15 @@ use std::time::Instant;
 
 use crate::environment::RandomState;
 
-use super::asked::{PendingRequest, PendingWatch, Purpose, UnansweredWait, WatchScope};
 use super::authorization::Authorization;
 use super::calls::Calls;
+use super::deferred_requests::DeferredRequests;
 use super::jobs::ConnectionJobs;
 use super::outbox::{Outbox, Outgoing};
+use super::pending_request::{PendingRequest, PendingWatch, Purpose, UnansweredWait, WatchScope};
 use super::protocol::{End, Fatal, Protocol, protocol};
 use super::request_log::RequestLog;
 use super::streams::Streams;
-use super::withheld::DeferredRequests;
 use crate::actor::AnswerSink;
 use crate::actor::message::{
     CancelWaits, CloseStream, Done, Requests, TaskAnswer, TaskAnswers, TaskRequest,
@@ -37,39 +37,39 @@ use crate::store::StoreError;
 use crate::stranger_lines::LineKind;
 use crate::watch::WatchOwner;
 
-/// The requests of one connection and what becomes of them: whether they may be made, who answers them,
-/// and when. How an answer is encoded is up to the [`Protocol`].
+/// Checks the requests of one connection, hands them to the actor or method that answers them, and
+/// keeps the answers until they are encoded, which is up to the [`Protocol`].
 pub(crate) struct RequestDispatcher {
     wakeful: Wakeful,
-    /// As it was when the connection was accepted.
+    /// The limits when the connection was accepted.
     rpc: Arc<RpcConfig>,
     session: Arc<Session>,
     authorization: Authorization,
     owner: Arc<WatchOwner>,
-    /// What the peer calls itself.
+    /// The name that the peer gave itself.
     client: Option<String>,
     outbox: Arc<Outbox>,
-    /// Said hello.
+    /// The peer has begun: see [`meet`](Self::meet).
     open: bool,
-    /// Takes no new requests; over when those in flight are.
+    /// No new requests are taken; the connection ends after those in flight.
     leaving: bool,
-    /// Nothing more will come, but answers are taken.
+    /// The peer closed its sending side, but still takes answers.
     hung_up: bool,
-    /// The highest request id so far.
+    /// The highest request id received.
     highest: u64,
     /// Not all ids of the next message are higher than those before them.
     unordered: bool,
-    /// For the next message to the store.
+    /// Requests for the next message to the store.
     works: Vec<TaskRequest>,
-    asked: Vec<PendingRequest>,
+    pending: Vec<PendingRequest>,
     cancelled: Vec<u64>,
-    /// Not yet encoded, as output waits.
+    /// Answers that are not encoded yet, because output waits.
     answers: VecDeque<(u64, Result<Done, Error>)>,
-    /// Requests whose answers come later, as what they show is not durable yet.
-    withheld: DeferredRequests,
-    /// Requests to the queue, and the jobs that it gave.
+    /// Requests whose answers come later, because their effects are not durable yet.
+    deferred: DeferredRequests,
+    /// Requests to the queue, and the jobs that the peer holds.
     jobs: ConnectionJobs,
-    /// Calls of methods.
+    /// Running method calls.
     calls: Calls,
     /// Parked waits by request id.
     waits: HashMap<u64, UnansweredWait, RandomState>,
@@ -78,7 +78,7 @@ pub(crate) struct RequestDispatcher {
     pushes: u64,
     /// Each watch has a stream of its own, which ends with it.
     lone_watches: bool,
-    /// Every answer passes here.
+    /// The log of requests.
     log: RequestLog,
 }
 
@@ -89,7 +89,7 @@ fn in_flight(id: u64) -> End {
 impl RequestDispatcher {
     pub(super) fn new(wakeful: Wakeful, session: Arc<Session>, outbox: Arc<Outbox>) -> Self {
         let name = session.peer().to_string();
-        // Of others that come later, or after a restart, too.
+        // Random, to differ from every other connection, also after a restart.
         let client = ClientId::Connection(environment::random::<u64>().max(1));
         let buffered = Arc::clone(&outbox.buffered);
         let owner = Arc::new(WatchOwner { id: session.id(), name, client, buffered });
@@ -115,10 +115,10 @@ impl RequestDispatcher {
             highest: 0,
             unordered: false,
             works: Vec::new(),
-            asked: Vec::new(),
+            pending: Vec::new(),
             cancelled: Vec::new(),
             answers: VecDeque::new(),
-            withheld: DeferredRequests::default(),
+            deferred: DeferredRequests::default(),
             jobs,
             calls,
             waits: HashMap::default(),
@@ -129,29 +129,29 @@ impl RequestDispatcher {
         }
     }
 
-    /// The peer has said goodbye: what it does not settle goes back at once.
+    /// Handles the peer's goodbye: jobs that it does not settle go back when the connection ends.
     pub(crate) fn leave(&mut self) {
         self.leaving = true;
         self.jobs.parted = true;
     }
 
-    /// Whether it was to leave and nothing is in flight any more.
+    /// Returns true if the connection is to end and nothing is in flight any more.
     pub(super) fn has_left(&self, protocol: &impl Protocol) -> bool {
         self.leaving
             && self.waits.is_empty()
             && self.answers.is_empty()
             && self.works.is_empty()
-            && self.withheld.is_empty()
+            && self.deferred.is_empty()
             && (self.jobs.is_done() || self.hung_up && self.jobs.is_answered())
             && self.calls.len() == 0
             && protocol.awaits_nothing(self.streams.are_idle())
     }
 
-    /// Whether so much waits to be answered that no more is to be read: `max` answers, or any of
-    /// those that are large.
+    /// Returns true if no more may be read until answers are sent: `max` requests are unanswered, or
+    /// one with a large answer.
     pub(super) fn is_full(&self, max: usize) -> bool {
-        self.withheld.len() + self.jobs.counted() >= max
-            || self.withheld.has_large()
+        self.deferred.len() + self.jobs.counted() >= max
+            || self.deferred.has_large()
             || self.jobs.has_large()
             || self.calls.len() >= self.wakeful.config().services.calls_per_connection_max
     }
@@ -160,41 +160,41 @@ impl RequestDispatcher {
         !self.answers.is_empty()
     }
 
-    /// Whether a part of what was asked for is still to be handed over.
+    /// Returns true if some requests have not been handed over yet.
     pub(super) fn has_rest(&self) -> bool {
         !self.works.is_empty() || self.jobs.has_rest()
     }
 
-    /// Whether it may be handed over now: the answers to what came before are encoded.
+    /// Returns true if these may be handed over now, because the earlier answers are encoded.
     pub(super) fn may_go_on(&self) -> bool {
-        let store = !self.works.is_empty() && self.withheld.is_empty();
+        let store = !self.works.is_empty() && self.deferred.is_empty();
         let queue = self.works.is_empty() && self.jobs.may_go_on();
         (store || queue) && !self.has_answers()
     }
 
-    /// Whether there is something to encode as soon as there is room.
+    /// Returns true if answers or pushes can be encoded as soon as there is room.
     pub(super) fn has_more(&self) -> bool {
         !self.answers.is_empty() || self.streams.have_more()
     }
 
-    /// Pushes since the last turn, each of which may be credited.
+    /// Returns and resets the number of pushes since the last turn, each of which may be credited.
     pub(super) fn take_pushes(&mut self) -> u64 {
         std::mem::take(&mut self.pushes)
     }
 
-    /// Makes room for so many requests in the next message to the store.
+    /// Reserves memory for `requests` in the next message to the store.
     pub(super) fn expect(&mut self, requests: usize) {
-        // For one request as a rule, so without room for more.
+        // A read usually brings one request, so no spare capacity.
         self.works.reserve_exact(requests);
-        self.asked.reserve_exact(requests);
+        self.pending.reserve_exact(requests);
     }
 
-    /// That `id` is not in flight.
+    /// Checks that `id` is not in flight.
     fn note_id(&mut self, id: u64) -> Result<(), End> {
         if id <= self.highest {
             let open = self.waits.contains_key(&id) || self.streams.handle(id).is_some();
             if open
-                || self.withheld.contains(id)
+                || self.deferred.contains(id)
                 || self.jobs.contains(id)
                 || self.calls.contains(id)
             {
@@ -220,7 +220,7 @@ impl RequestDispatcher {
         if self.may_log_request() {
             self.log.asked(id, &call);
         }
-        // Looked at first: a request to the store, as most are, is not moved for it.
+        // By reference, so that a request to the store, the most frequent, is not moved.
         if let Ok(asked) = &call
             && let Err(denial) = self.authorization.check(asked)
         {
@@ -239,16 +239,16 @@ impl RequestDispatcher {
         let awaits = self.awaits(&call);
         let Some((about, task)) = self.task(id, deadline, call) else { return Ok(()) };
         self.works.push(TaskRequest { id, deadline, task });
-        self.asked.push(PendingRequest { id, about, awaits });
+        self.pending.push(PendingRequest { id, about, awaits });
         Ok(())
     }
 
-    /// That no id was asked for twice in the same message. Ids that rise need no look.
+    /// Checks that no id occurs twice in the next message. Ascending ids need no check.
     fn check_ids(&mut self) -> Result<(), End> {
         if !std::mem::take(&mut self.unordered) {
             return Ok(());
         }
-        let mut ids: Vec<u64> = self.asked.iter().map(|asked| asked.id).collect();
+        let mut ids: Vec<u64> = self.pending.iter().map(|pending| pending.id).collect();
         let elsewhere = |id: u64| self.jobs.contains(id) || self.calls.contains(id);
         if let Some(id) = ids.iter().find(|id| elsewhere(**id)) {
             return Err(in_flight(*id));
@@ -260,18 +260,18 @@ impl RequestDispatcher {
         }
     }
 
-    /// The peer is no longer interested in a wait or a stream.
+    /// Cancels the wait, stream, method call or parked request `id`.
     pub(crate) fn cancel(&mut self, id: u64) {
         self.cancelled.push(id);
     }
 
-    /// Hands everything asked for to the store and to the queue, as one message each, takes the
-    /// answers of the store, and starts the methods that are called. What the store leaves for want of
-    /// room is handed over by another call, and all else with it.
+    /// Hands the requests to the store and to the queue, as one message each, takes the answers of
+    /// the store, and starts the called methods. If the store leaves requests for lack of room,
+    /// another call hands over these and everything after them.
     pub(super) async fn hand_over(&mut self) -> Result<(), End> {
         self.check_ids()?;
         if !self.works.is_empty() {
-            // What is given up makes room for what is asked for in the same breath.
+            // Cancelled requests make room for requests of the same read.
             self.do_cancel();
             let works = std::mem::take(&mut self.works);
             let sink = Arc::clone(&self.outbox) as Arc<dyn AnswerSink>;
@@ -280,52 +280,52 @@ impl RequestDispatcher {
             let answers = self.wakeful.store().send(requests).await;
             let TaskAnswers { done, rest } = answers.map_err(|_| End::Gone)?;
             self.answers.reserve(done.len());
-            let mut all = std::mem::take(&mut self.asked).into_iter();
-            for (answer, asked) in done.into_iter().zip(all.by_ref()) {
+            let mut all = std::mem::take(&mut self.pending).into_iter();
+            for (answer, pending) in done.into_iter().zip(all.by_ref()) {
                 match answer {
                     TaskAnswer::Now(answer) => {
-                        let id = asked.id;
-                        self.note(asked, &answer);
+                        let id = pending.id;
+                        self.note(pending, &answer);
                         self.answers.push_back((id, answer));
                     }
                     TaskAnswer::Withheld => {
-                        let large = matches!(asked.about, Purpose::File);
-                        self.withheld.begin(asked.id, large);
+                        let large = matches!(pending.about, Purpose::File);
+                        self.deferred.begin(pending.id, large);
                     }
                 }
             }
             if !rest.is_empty() {
-                // It goes on when the peer has taken the answers.
-                (self.works, self.asked) = (rest, all.collect());
+                // The next call follows when the peer has taken the answers.
+                (self.works, self.pending) = (rest, all.collect());
                 return Ok(());
             }
         }
-        // After the store: what a job or a call is about is set before a worker or a method has it.
+        // After the store: keys set by the same read are there when a worker or method starts.
         let client = self.owner.client;
         let refused = self.calls.start(&self.wakeful, &self.session, client, &self.outbox);
         self.answers.extend(refused.into_iter().map(|(id, error)| (id, Err(error))));
         self.jobs.hand_over(&self.wakeful, &self.authorization, &self.outbox);
         self.do_cancel();
         if self.jobs.has_rest() {
-            // What is cancelled may be among that.
+            // The remaining ids may be of requests that are not handed over yet.
             return Ok(());
         }
-        // What is left is the queue's, or has ended by itself.
+        // The remaining ids are the queue's, or of requests that have ended.
         self.jobs.cancel(&self.wakeful, std::mem::take(&mut self.cancelled));
         Ok(())
     }
 
-    fn note(&mut self, asked: PendingRequest, answer: &Result<Done, Error>) {
-        match (answer, asked.about) {
+    fn note(&mut self, pending: PendingRequest, answer: &Result<Done, Error>) {
+        match (answer, pending.about) {
             (Ok(Done::Parked(handle, _)), _) => {
-                let interest = asked.awaits.map(|awaits| awaits.interest);
-                self.waits.insert(asked.id, UnansweredWait { handle: *handle, interest });
+                let interest = pending.awaits.map(|awaits| awaits.interest);
+                self.waits.insert(pending.id, UnansweredWait { handle: *handle, interest });
             }
             (Ok(Done::StreamOpened(handle)), Purpose::Open { window_bytes }) => {
-                self.streams.open(asked.id, *handle, window_bytes);
+                self.streams.open(pending.id, *handle, window_bytes);
             }
             (Ok(Done::Watching(_)), Purpose::Add { stream }) => {
-                self.streams.begin_watch(stream, asked.awaits);
+                self.streams.begin_watch(stream, pending.awaits);
             }
             (Ok(Done::WatchCancelled), Purpose::Cancel { stream, watch_id }) => {
                 self.streams.end_watch(stream, watch_id);
@@ -335,7 +335,7 @@ impl RequestDispatcher {
         }
     }
 
-    /// Frees what was cancelled and is there, and keeps the rest; each gets its one answer.
+    /// Ends the cancelled waits, streams and calls, each with its one answer, and keeps the other ids.
     fn do_cancel(&mut self) {
         let mut waits = Vec::new();
         for id in std::mem::take(&mut self.cancelled) {
@@ -356,13 +356,13 @@ impl RequestDispatcher {
         }
     }
 
-    /// The peer has consumed pushes of a stream.
+    /// Adds credit to a stream whose pushes the peer has consumed.
     pub(super) fn add_credit(&mut self, id: u64, bytes: u32) {
         let ready = self.streams.add_credit(id, bytes);
         self.notify_ready(ready);
     }
 
-    /// Allows one push of a stream whose peer asks for each; returns false if there is no such stream.
+    /// Allows one push of a stream whose peer requests each; returns false if there is no such stream.
     pub(crate) fn allow_one(&mut self, stream: u64) -> bool {
         if !self.has_stream(stream) {
             return false;
@@ -377,12 +377,13 @@ impl RequestDispatcher {
         self.streams.handle(id).is_some()
     }
 
-    /// Gives each watch a stream of its own: one that is refused has its stream cancelled.
+    /// Declares that each watch has a stream of its own: the stream of a refused watch is cancelled.
     pub(crate) fn watch_alone(&mut self) {
         self.lone_watches = true;
     }
 
-    /// The peer sends nothing more: what does not wait is still answered, what waits is over.
+    /// Handles the end of the peer's sending side: waits, streams and parked requests are cancelled,
+    /// everything else is still answered.
     pub(super) fn hang_up(&mut self) {
         self.leaving = true;
         self.hung_up = true;
@@ -390,19 +391,20 @@ impl RequestDispatcher {
         self.cancelled.extend(self.jobs.parked());
     }
 
-    /// Returns whether one more line may be written of this connection: of a peer that has proved who it is, any.
+    /// Returns true if another log line about this connection may be written; always for a peer with
+    /// a proved identity.
     pub(crate) fn admits(&self, cause: LineKind) -> bool {
         self.session.is_known() || self.wakeful.strangers().admits(cause)
     }
 
-    /// Notes a request that could not be read and has no id, in the log of requests.
+    /// Logs a request that could not be read and has no id.
     pub(crate) fn note_refused(&self) {
         if self.may_log_request() {
             self.log.refused();
         }
     }
 
-    /// Notes the call of a method that is not there, or lacks its arguments.
+    /// Logs a call whose method does not exist, or that lacks its arguments.
     pub(crate) fn note_refused_method(&self, method: &str, code: ErrorCode) {
         if self.may_log_request() {
             self.log.refused_method(method, code);

@@ -1,4 +1,4 @@
-//! [`Inbox`]: turns what a peer sends into work, until there is enough for one turn.
+//! [`Inbox`]: decodes the bytes of a peer into items, up to enough items for one turn.
 
 use std::time::Instant;
 
@@ -6,25 +6,25 @@ use super::protocol::{Decoded, Fatal, Protocol, ReadContext, Received};
 use crate::config::RpcConfig;
 use crate::model::RpcCall;
 
-/// What a peer has sent, as far as it is understood.
+/// The items that a peer has sent, and the bytes that are not decoded yet.
 pub(crate) struct Inbox<W: Protocol> {
-    /// The start of an item that is not whole yet.
+    /// The start of an incomplete item.
     partial: Vec<u8>,
-    /// When the partial item began.
+    /// When the incomplete item began.
     pub(crate) partial_since: Option<Instant>,
     /// When bytes were last read.
     read_at: Option<Instant>,
-    /// What there is to do, in order.
+    /// The decoded items, in order.
     received: Vec<Received<W::Own>>,
-    /// How many requests of `received` are heavy.
+    /// The number of heavy items in `received`.
     heavy: usize,
-    /// Items since the last turn that ask for nothing.
+    /// Items since the last turn that request nothing.
     idle: u64,
-    /// `partial` may hold whole items, left for the next turn.
+    /// True if `partial` may hold complete items, left for the next turn.
     pub(crate) full: bool,
-    /// Why nothing more can be understood, once what was is done.
+    /// Why the input cannot be decoded any further; reported after the items before it.
     broken: Option<&'static str>,
-    /// The peer has to log in, and has not.
+    /// True if the peer must log in and has not.
     pub(crate) stranger: bool,
 }
 
@@ -43,7 +43,7 @@ impl<W: Protocol> Inbox<W> {
         }
     }
 
-    /// Takes in what was read.
+    /// Decodes the bytes of a read.
     pub(crate) fn push(
         &mut self,
         protocol: &mut W,
@@ -62,7 +62,7 @@ impl<W: Protocol> Inbox<W> {
         Ok(())
     }
 
-    /// Goes on with items that an earlier turn left.
+    /// Continues with the bytes that an earlier turn left.
     pub(crate) fn resume(
         &mut self,
         protocol: &mut W,
@@ -81,18 +81,19 @@ impl<W: Protocol> Inbox<W> {
         Ok(())
     }
 
-    /// Returns true if there is something to do.
+    /// Returns true if there are items.
     pub(super) fn has_received(&self) -> bool {
         !self.received.is_empty()
     }
 
-    /// What there is to do; room for as much again.
+    /// Takes all items, which makes room for those of the next turn.
     pub(crate) fn take(&mut self) -> Vec<Received<W::Own>> {
         self.heavy = 0;
         std::mem::take(&mut self.received)
     }
 
-    /// Items since the last turn that ask for nothing, as pings, cancels, credits and goodbyes.
+    /// Returns and resets the number of items since the last turn that request nothing: pings,
+    /// cancels, credits and goodbyes.
     pub(super) fn take_idle(&mut self) -> u64 {
         std::mem::take(&mut self.idle)
     }
@@ -105,7 +106,7 @@ impl<W: Protocol> Inbox<W> {
         }
     }
 
-    /// Understands `bytes` as far as there are whole items and there is room; returns how far.
+    /// Decodes complete items from `bytes` while there is room; returns the number of bytes used.
     fn parse(
         &mut self,
         protocol: &mut W,
@@ -137,12 +138,12 @@ impl<W: Protocol> Inbox<W> {
                     let login = self.stranger && is_login::<W>(&received);
                     self.received.push(received);
                     if login {
-                        // How long what follows may be depends on what comes of it.
+                        // The result of the login decides how long the next item may be.
                         self.full = true;
                         break;
                     }
                 }
-                // Nothing after this can be understood; what came before it still has its turn.
+                // The rest cannot be decoded; the items before it still have their turn.
                 Decoded::Broken(why) if self.received.is_empty() => return Err(Fatal::Silent(why)),
                 Decoded::Broken(why) => {
                     self.broken = Some(why);
@@ -154,19 +155,19 @@ impl<W: Protocol> Inbox<W> {
         Ok(at)
     }
 
-    /// Whether there is enough for one turn.
+    /// Returns true if the items are enough for one turn.
     fn has_enough(&self, config: &RpcConfig) -> bool {
         self.received.len() >= config.requests_in_flight_max
             || self.heavy >= config.heavy_requests_max
     }
 
-    /// The number of items to do, and of heavy ones among them.
+    /// Returns the number of items, and of heavy ones among them.
     #[cfg(test)]
     pub(crate) fn counts(&self) -> (usize, usize) {
         (self.received.len(), self.heavy)
     }
 
-    /// Whether it holds no part of an item.
+    /// Returns true if no incomplete item is held.
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.partial.is_empty()

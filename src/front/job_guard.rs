@@ -1,5 +1,5 @@
-//! What [`ConnectionJobs`] of a connection remembers where there are users: what its requests are about, to
-//! see whether that is permitted still.
+//! [`JobGuard`]: the parked job requests of a connection on a server with users, to end those that
+//! are no longer permitted.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,26 +17,26 @@ use crate::model::{
 };
 use crate::queue::QueueError;
 
-/// What requests that wait are about, where there are users.
+/// The parked requests of a connection, on a server with users.
 #[derive(Default)]
 pub(super) struct JobGuard {
     on: bool,
-    /// Requests that wait, by id.
+    /// Parked requests, by id.
     parked: HashMap<u64, GuardedRequest, RandomState>,
-    /// Jobs to give back.
+    /// Reserved jobs that the peer may not have, to be given back.
     unwanted: Vec<Reservation>,
 }
 
 struct GuardedRequest {
     request: JobRequest,
     denied: bool,
-    /// The queue looks whether it is permitted still; given up by it, it was not.
+    /// The queue checks whether it is still permitted; if the queue cancels it, it was not.
     doubted: bool,
 }
 
 impl GuardedRequest {
-    /// The job that it waits for, if that is named by its id: only the queue knows of which topic
-    /// that is.
+    /// Returns the job that the request waits for, if the request has its id: only the queue knows
+    /// the topic of that job.
     fn awaits(&self) -> Option<JobId> {
         match &self.request {
             JobRequest::Await { job: JobRef::Id(id), .. } => Some(*id),
@@ -50,7 +50,7 @@ impl JobGuard {
         Self { on, ..Self::default() }
     }
 
-    /// Takes note of a request.
+    /// Remembers a request that parks.
     pub(super) fn ask(&mut self, id: u64, request: &JobRequest) {
         if self.on && request.parks() {
             let request = request.clone();
@@ -58,7 +58,7 @@ impl JobGuard {
         }
     }
 
-    /// The peer gives it up itself.
+    /// Notes that the peer itself cancels a request, so that this is not taken for a denial.
     pub(super) fn cancel(&mut self, id: u64) {
         if let Some(parked) = self.parked.get_mut(&id) {
             parked.doubted = false;
@@ -71,7 +71,7 @@ impl JobGuard {
 }
 
 impl ConnectionJobs {
-    /// Takes back what waits and what was handed out, as far as it is not permitted any more.
+    /// Cancels the parked requests, and gives back the held jobs, that are no longer permitted.
     pub(super) fn revise(
         &mut self,
         wakeful: &Wakeful,
@@ -105,7 +105,7 @@ impl ConnectionJobs {
         self.give_back(wakeful, sink);
     }
 
-    /// Gives back jobs that the peer is not to have, at no cost to them.
+    /// Gives back the jobs that the peer may not have. They lose no attempt.
     pub(super) fn give_back(&mut self, wakeful: &Wakeful, sink: Arc<dyn AnswerSink>) {
         let unwanted = std::mem::take(&mut self.guard.unwanted);
         if unwanted.is_empty() {
@@ -124,7 +124,7 @@ impl ConnectionJobs {
         wakeful.queue().do_send(JobTasks { owner, works, sink, restriction, user, client });
     }
 
-    /// Makes of an answer what the peer may see of it. (`None`: everything.)
+    /// Replaces an answer that the peer may not see by a denial; `None` permits everything.
     pub(super) fn screen(
         &mut self,
         id: u64,

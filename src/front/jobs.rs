@@ -1,4 +1,4 @@
-//! [`ConnectionJobs`]: what a connection has asked of the queue, and the jobs it holds.
+//! [`ConnectionJobs`]: the job requests of a connection, and the jobs that it holds.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -18,51 +18,52 @@ use crate::held::{ConcernedJobs, HeldJobs};
 use crate::model::facts::Weight;
 use crate::model::{CallReply, JobRequest, Reply};
 
-/// The id of requests that the connection itself makes, which no peer may use.
+/// The id of the connection's own requests, which no peer may use.
 pub(super) const OWN_ID: u64 = 0;
 
-/// What a connection has asked of the queue, and the jobs it holds.
+/// The job requests of a connection, and the jobs that it holds.
 ///
-/// Each request goes to the queue once, and its one answer comes by the outbox. Bounded by
-/// `rpc.requests_in_flight_max`; requests that park by `queue.parked_max`, which the queue keeps,
-/// and jobs held by what the queue has.
+/// Each request goes to the queue once, and its one answer arrives through the outbox. Bounded by
+/// `rpc.requests_in_flight_max`, parked requests by `queue.parked_max`, which the queue enforces, and
+/// held jobs by the jobs of the queue.
 pub(super) struct ConnectionJobs {
     pub(super) owner: OwnerId,
-    /// Requests without an answer.
+    /// Unanswered requests.
     pending: HashMap<u64, PendingJobRequest, RandomState>,
-    /// How many of them do not park.
+    /// The number of unanswered requests that do not park.
     counted: usize,
-    /// How many of those have large answers.
+    /// The number of these that have large answers.
     large: usize,
-    /// Jobs that the peer was given and has not settled.
+    /// Jobs that the peer has reserved and not settled.
     pub(super) held: HeldJobs,
     pub(super) guard: JobGuard,
-    /// The fingerprint of the peer's user; 0 where there are no users.
+    /// The fingerprint of the peer's user; 0 without users.
     pub(super) user: u64,
     pub(super) client: ClientId,
-    /// The peer has ended in order, or may not come back: it resumes nothing.
+    /// True if the peer said goodbye, or may not return: it cannot resume its reservations.
     pub(super) parted: bool,
-    /// For the queue. One that has a large answer goes to it when the one before is answered.
+    /// Requests for the next message to the queue. One with a large answer waits there for the answer
+    /// to the one before.
     works: VecDeque<JobTask>,
-    /// How many with large answers the queue has.
+    /// The number of unanswered requests with large answers that the queue has.
     large_asked: usize,
-    /// The queue has heard of this connection, and not of its end.
+    /// True if the queue has had a request of this connection, and no notice of its end.
     known: bool,
-    /// Nothing is handed out any more, to anybody.
+    /// True once the queue hands out no more jobs, because the node stops.
     drained: bool,
 }
 
 struct PendingJobRequest {
     parks: bool,
-    /// The queue has it, and its answer is large.
+    /// True if the queue has the request, and its answer is large.
     keeps_others: bool,
     large: bool,
     concern: ConcernedJobs,
 }
 
 impl ConnectionJobs {
-    /// `guarded` where there are users, and what they may do can change; `visibility` is how long a job is
-    /// held where its worker does not say.
+    /// Returns an empty set; `guarded` on a server with users, whose permissions can change;
+    /// `visibility` is how long a reservation lasts by default.
     pub(super) fn new(owner: OwnerId, guarded: bool, visibility: Duration) -> Self {
         Self {
             owner,
@@ -96,23 +97,23 @@ impl ConnectionJobs {
         self.works.push_back(work);
     }
 
-    /// Whether something is left that waits until a large answer is encoded.
+    /// Returns true if requests wait until a large answer is encoded.
     pub(super) fn has_rest(&self) -> bool {
         !self.works.is_empty()
     }
 
-    /// Whether the queue has no request any more that has a large answer.
+    /// Returns true if these may be handed over, because the queue has no request with a large answer.
     pub(super) fn may_go_on(&self) -> bool {
         self.has_rest() && self.large_asked == 0
     }
 
-    /// Whether the request `id` has no answer yet.
+    /// Returns true if the request `id` has no answer yet.
     pub(super) fn contains(&self, id: u64) -> bool {
         !self.pending.is_empty() && self.pending.contains_key(&id)
     }
 
-    /// Hands what was asked for to the queue, as one message: up to the first that is to wait for a large
-    /// answer before its own.
+    /// Hands the requests to the queue, as one message, up to the first that must wait for a large
+    /// answer.
     pub(super) fn hand_over(
         &mut self,
         wakeful: &Wakeful,
@@ -147,8 +148,7 @@ impl ConnectionJobs {
         wakeful.queue().do_send(JobTasks { owner, works, sink, restriction, user, client });
     }
 
-    /// Gives up those of `ids` that are parked, which get their answers from the queue all the
-    /// same.
+    /// Cancels those of `ids` that are parked, which still get their answers from the queue.
     pub(super) fn cancel(&mut self, wakeful: &Wakeful, mut ids: Vec<u64>) {
         ids.retain(|id| self.pending.get(id).is_some_and(|pending| pending.parks));
         ids.iter().for_each(|id| self.guard.cancel(*id));
@@ -158,7 +158,7 @@ impl ConnectionJobs {
         }
     }
 
-    /// Notes the answer to `id`; whether that is a request to the queue.
+    /// Notes the answer to `id`; returns false if the queue has no such request.
     pub(super) fn answered(
         &mut self,
         id: u64,
@@ -180,38 +180,38 @@ impl ConnectionJobs {
         true
     }
 
-    /// Nothing is handed out any more, to anybody: what it seems to hold was settled by others, or
-    /// its time was over.
+    /// Notes that the queue hands out no more jobs. Jobs that still seem held were settled through
+    /// another connection, or their reservations have timed out.
     pub(super) fn drained(&mut self) {
         self.drained = true;
     }
 
-    /// Requests in flight that take the place of others.
+    /// Returns the number of requests in flight that count against the limit.
     pub(super) fn counted(&self) -> usize {
         self.counted
     }
 
-    /// Whether the answer to any of those will be large.
+    /// Returns true if the answer to any of these will be large.
     pub(super) fn has_large(&self) -> bool {
         self.large > 0
     }
 
-    /// Requests that are parked, or about to be.
+    /// Returns the requests that are parked or about to be.
     pub(super) fn parked(&self) -> impl Iterator<Item = u64> {
         self.pending.iter().filter(|(_, pending)| pending.parks).map(|(id, _)| *id)
     }
 
-    /// Whether nothing is pending.
+    /// Returns true if no request is unanswered.
     pub(super) fn is_answered(&self) -> bool {
         self.pending.is_empty()
     }
 
-    /// Whether nothing is pending, and the peer has settled what it was given.
+    /// Returns true if no request is unanswered, and the peer has settled its jobs.
     pub(super) fn is_done(&self) -> bool {
         self.pending.is_empty() && (self.drained || self.held.is_empty())
     }
 
-    /// Tells the queue that the connection is gone, once.
+    /// Notifies the queue, once, that the connection has ended.
     pub(super) fn end(&mut self, wakeful: &Wakeful) {
         if std::mem::take(&mut self.known) {
             // bound: once for each connection
@@ -227,13 +227,13 @@ impl ConnectionJobs {
     }
 }
 
-/// Returns whether the answer is a page, of which one at a time is enough. (What is reserved only
-/// refers to what the queue has.)
+/// Returns true if the answer is a page, of which a connection gets one at a time. (Reserved jobs
+/// share their payloads with the queue.)
 fn is_large(request: &JobRequest) -> bool {
     request.facts().weight == Weight::Page
 }
 
-/// Returns whether the answer may be large and does not wait, so that many could be made at once.
+/// Returns true if the answer may be large and does not wait: the queue would make many together.
 fn has_large_answer(request: &JobRequest) -> bool {
     !request.parks() && matches!(request.facts().weight, Weight::Page | Weight::Large)
 }

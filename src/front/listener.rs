@@ -29,21 +29,21 @@ use crate::handle::{Door, Wakeful};
 use crate::session::{Identity, Peer, Session};
 use crate::stranger_lines::{LineKind, log_stranger};
 
-/// How many of those who are too many are told so at once.
+/// Maximum number of concurrent refusals of connections.
 const REFUSALS_MAX: usize = 64;
 
-/// The connections of one door, by number.
+/// The outboxes of the connections of one door, by the id of the connection.
 type Open = Arc<Mutex<HashMap<u64, Arc<Outbox>, environment::RandomState>>>;
 
-/// What a listener asks of a socket before there is a connection, and what is spoken on it then.
+/// A listener's handshake, and the protocol of its connections.
 pub(crate) trait Accept: Clone + 'static {
-    /// What carries a connection.
+    /// The carrier of a connection.
     type Socket: AsyncRead + AsyncWrite + Unpin + 'static;
-    /// What is spoken.
+    /// The protocol of a connection.
     type Protocol: Protocol;
 
-    /// Returns what carries the connection, and who has been proved to be there; `None` if nobody
-    /// came through by `deadline`. Cancel: the socket is closed.
+    /// Returns the carrier of the connection, and the identity that the peer has proved; `None` if
+    /// the handshake fails or lasts beyond `deadline`. Cancel: the socket is closed.
     async fn accept(
         &self,
         socket: TcpStream,
@@ -59,21 +59,21 @@ pub(crate) trait Accept: Clone + 'static {
     /// Returns the protocol of a new connection to `node`.
     fn protocol(&self, node: &Wakeful) -> Self::Protocol;
 
-    /// Returns what a connection is told that is refused a place.
+    /// Returns the bytes to send to a connection that is not admitted.
     fn refusal(&self, error: &Error) -> Vec<u8>;
 }
 
-/// One listening socket, or what comes over the links of one place, and its connections.
+/// The connections of one listening socket, or of one source of links.
 pub(crate) struct Server {
     accept: JoinHandle<()>,
     open: Open,
-    /// Every connection holds a sender; closed when the last has ended.
+    /// Closed when the last connection has ended; each holds a sender.
     ended: mpsc::Receiver<()>,
 }
 
 impl Server {
-    /// Starts to accept the connections of a socket that listens, which come in through `entrance`.
-    /// Must be called on an arbiter.
+    /// Starts to accept connections from a listening socket, with the handshake of `acceptor`. Must
+    /// be called on an arbiter.
     pub(crate) fn serve(
         node: &Wakeful,
         listener: TcpListener,
@@ -84,8 +84,8 @@ impl Server {
         Ok((server, addr))
     }
 
-    /// Starts `accept`, which hands connections to the guests that it is given. Also returns a sender,
-    /// for which the server is waited for as for a connection. Must be called on an arbiter.
+    /// Starts `accept`, which admits connections through its [`Guests`]. Also returns a sender: until
+    /// it is dropped, the stop waits for the server as for a connection. Must be called on an arbiter.
     pub(crate) fn over<F: Future<Output = ()> + 'static>(
         node: &Wakeful,
         accept: impl FnOnce(Guests) -> F,
@@ -136,13 +136,13 @@ impl Server {
             for outbox in self.open.lock().values() {
                 outbox.close();
             }
-            // Then again, for one that was being accepted just now.
+            // Once more, for a connection that was being accepted.
             patience = LINGER;
         }
     }
 }
 
-/// The connections that a door has, for whoever accepts more of them.
+/// Admits connections to a door. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Guests {
     node: Wakeful,
@@ -152,15 +152,15 @@ pub(crate) struct Guests {
 }
 
 impl Guests {
-    /// The node that the connections are to.
+    /// Returns the node of the door.
     pub(crate) fn node(&self) -> &Wakeful {
         &self.node
     }
 
-    /// A place for one more connection, from `peer` if that is an address of its own.
+    /// Admits one more connection, from the address `peer` unless it comes over a link.
     ///
     /// # Errors
-    /// `LimitExceeded`, with the limit that is reached.
+    /// `LimitExceeded`, naming the limit that is reached.
     pub(crate) fn admit(&self, peer: Option<IpAddr>) -> Result<Admitted, Error> {
         let place = admit(&self.node, peer)?;
         let connections = self.node.connections();
@@ -181,7 +181,8 @@ impl Guests {
         Ok(admitted)
     }
 
-    /// Tells one who is too many; whoever comes when even these are many is closed without a word.
+    /// Sends a refusal to a connection, and closes it; closes it at once if too many refusals are in
+    /// progress.
     pub(crate) fn refuse<S: AsyncRead + AsyncWrite + Unpin + 'static>(
         &self,
         arriving: impl Future<Output = Option<S>> + 'static,
@@ -192,7 +193,7 @@ impl Guests {
         let alive = self.alive.clone();
         actix_rt::spawn(async move {
             if let Some(socket) = arriving.await {
-                // Whoever does not listen is not told.
+                // A peer that does not read within this time misses the refusal.
                 let _ = tokio::time::timeout(LINGER, refuse(socket, &refusal)).await;
             }
             drop((permit, alive));
@@ -234,12 +235,12 @@ async fn accept_all(listener: TcpListener, guests: Guests, acceptor: impl Accept
     }
 }
 
-/// What a connection from outside is given, whoever serves it.
+/// Sets the options of every accepted socket.
 pub(crate) fn set_options(socket: &TcpStream, config: &RpcConfig) -> io::Result<()> {
     socket.set_nodelay(true)?;
     let unanswered = config.ping_interval + config.ping_timeout;
     let socket = socket2::SockRef::from(socket);
-    // Peers that cannot be pinged, as JSON has no pings, are asked by the kernel.
+    // The kernel probes peers that cannot be pinged: JSON has no pings.
     let second = Duration::from_secs(1);
     let keepalive = socket2::TcpKeepalive::new()
         .with_time(config.ping_interval.max(second))
@@ -248,7 +249,7 @@ pub(crate) fn set_options(socket: &TcpStream, config: &RpcConfig) -> io::Result<
     socket.set_tcp_user_timeout(Some(unanswered))
 }
 
-/// Says why there is no place, and closes.
+/// Sends a refusal, and closes.
 pub(crate) async fn refuse(
     mut socket: impl AsyncRead + AsyncWrite + Unpin,
     refusal: &[u8],
@@ -257,7 +258,7 @@ pub(crate) async fn refuse(
     drain(&mut socket).await
 }
 
-/// A connection that has a place; counted for as long as it lives.
+/// An admitted connection; counted until it is dropped.
 pub(crate) struct Admitted {
     id: u64,
     outbox: Arc<Outbox>,
@@ -269,7 +270,7 @@ pub(crate) struct Admitted {
 }
 
 impl Admitted {
-    /// Serves what comes in through `entrance`, which has `in_time` to.
+    /// Serves a socket after the handshake of `acceptor`, which may take up to `in_time`.
     async fn run_from<A: Accept>(
         self,
         socket: TcpStream,
@@ -281,7 +282,7 @@ impl Admitted {
         let accepted = environment::now();
         let entered = tokio::select! {
             entered = acceptor.accept(socket, peer, accepted + in_time) => entered,
-            // A goodbye: nothing has begun.
+            // The node stops: without a protocol, there is no request to answer.
             _ = std::future::poll_fn(|cx| self.outbox.poll(true, cx)), if acceptor.has_handshake() => None,
         };
         if let Some((socket, identity)) = entered {
@@ -293,7 +294,7 @@ impl Admitted {
         }
     }
 
-    /// Serves the peer of a socket, which is asked to leave when `left` completes.
+    /// Serves a socket, and sends a goodbye when `left` completes.
     pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin, W: Protocol>(
         self,
         socket: S,

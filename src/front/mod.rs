@@ -1,31 +1,31 @@
-//! Everything that makes a door safe, for every door. Knows no wire.
+//! The part of a connection that every door shares, and that makes a door safe. Knows no wire.
 //!
 //! A door is a listener ([`Accept`]) and a [`Protocol`], which turns bytes into
 //! [`RpcCall`](crate::model::RpcCall)s and answers into bytes. The rest is here: the admission of
-//! connections, sessions and logins, permissions and their revocation, limits, logs, deadlines, and
-//! the order and the end of requests.
+//! connections, sessions and logins, permissions and their revocation, limits, logs, deadlines, the
+//! order of answers, and the end of requests.
 //!
 //! # Design
 //!
-//! - A `Connection` is one task. It reads what its socket has; its protocol decodes that, item by
-//!   item, until the `Inbox` has enough for a turn. The [`RequestDispatcher`] makes **one message to the
-//!   store of the whole read**. All of them are generic over the protocol, so nothing is dispatched
-//!   dynamically for a request.
-//! - A `RequestDispatcher` asks its `Authorization` about each call and writes the audit log and the request log
-//!   before anything else sees the call. A protocol is given no other way to the store.
-//! - Answers and batches wait as references in the `Outbox`, and the protocol encodes them when
-//!   there is room for output. Until then nothing more is read from the peer.
+//! - A `Connection` is one task. It reads what its socket has; its protocol decodes the bytes, item
+//!   by item, until the `Inbox` has enough for a turn. The [`RequestDispatcher`] makes **one message
+//!   to the store of the whole read**. Connection and inbox are generic over the protocol, so nothing
+//!   is dispatched dynamically for a request.
+//! - The `RequestDispatcher` checks each call with its `Authorization`, and writes the audit log and
+//!   the request log, before anything else sees the call. A protocol has no other way to the store.
+//! - Answers and batches wait as references in the `Outbox`, and the protocol encodes them when the
+//!   output has room. Until then nothing more is read from the peer.
 //! - A [`Server`] is the [`Door`](crate::handle::Door) of any listener: it accepts connections and
-//!   ends them at the stop of the node.
+//!   ends them when the node stops.
 
 mod admission;
-mod allowance;
-mod asked;
 mod audit;
 mod authorization;
 mod calls;
 mod client_name;
 mod connection;
+mod control_frame_budget;
+mod deferred_requests;
 mod dispatcher;
 mod inbox;
 mod job_guard;
@@ -33,13 +33,13 @@ mod jobs;
 mod listener;
 mod outbox;
 mod output;
+mod pending_request;
 mod protocol;
 mod push_cursor;
 mod request_log;
 mod streams;
 #[cfg(test)]
 mod tests;
-mod withheld;
 
 #[cfg(feature = "cli")]
 pub(crate) use admission::descriptors;

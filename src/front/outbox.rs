@@ -1,4 +1,4 @@
-//! [`Outbox`]: where sessions leave what a connection is to send.
+//! [`Outbox`]: the queue of a connection for answers and pushes of other tasks.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,34 +13,35 @@ use crate::error::Error;
 use crate::model::{Payload, WaitOutcome};
 use crate::watch::{EventBatch, WatcherHandle};
 
-/// What a connection is to send, not yet encoded, so that it costs no more than references.
+/// Answers and pushes for a connection, not yet encoded, so that they cost no more than references.
 ///
-/// Bounded by those who fill it: one answer for each wait and withheld request of the connection,
-/// one batch for each of its streams.
+/// Bounded by its senders: one answer for each wait and withheld request of the connection, one batch
+/// for each of its streams.
 pub(crate) struct Outbox {
     queue: Mutex<OutboxQueue>,
-    /// Counts what is kept for the connection, here and elsewhere.
+    /// Counts the bytes kept for the connection, here and elsewhere.
     pub(super) buffered: Arc<BufferedBytes>,
 }
 
 #[derive(Default)]
 struct OutboxQueue {
     items: VecDeque<Outgoing>,
-    /// What the items keep.
+    /// Bytes kept by the items.
     kept: usize,
     charge: Option<Charge>,
     closed: bool,
-    /// What is known of users has changed.
+    /// The user file changed.
     revise: bool,
     waker: Option<Waker>,
 }
 
-/// What there is for a connection.
+/// The reason why an outbox wakes its connection.
 pub(super) enum OutboxEvent {
     Items,
-    /// The connection is to see what it may do now, whether its peer takes output or not.
+    /// The user file changed: the connection must check its permissions, even if its peer takes no
+    /// output.
     Revise,
-    /// The connection is to end now, said or not.
+    /// The connection must end now, even if its peer takes no output.
     Closed,
 }
 
@@ -49,19 +50,20 @@ pub(crate) enum Outgoing {
     Answer(u64, Result<WaitOutcome, Error>),
     /// Answers that were withheld until they were durable, each with its request id.
     Withheld(Vec<(u64, Result<Done, Error>)>),
-    /// What the call of a method with this request id and serial number came to.
+    /// The result of the method call with this request id and serial number.
     Returned(u64, u64, Result<Payload, Error>),
-    /// What the stream with this request id is shown. The handle tells it from an earlier stream
+    /// A batch of the stream with this request id. The handle distinguishes it from an earlier stream
     /// with the same id.
     Show(u64, WatcherHandle, Buffered<EventBatch>),
-    /// Take no new requests; end when those in flight have.
+    /// The connection takes no new requests, and ends after those in flight.
     Goodbye,
-    /// No job is handed out any more, to anybody.
+    /// The queue hands out no more jobs, because the node stops.
     Drained,
 }
 
 impl Outgoing {
-    /// Refuses what is too large to be kept now and may be refused; returns the bytes that are kept.
+    /// Replaces a result that is too large to be kept by a refusal, if it may be refused; returns the
+    /// bytes kept.
     fn admit(&mut self, buffered: &BufferedBytes) -> usize {
         match self {
             Self::Answer(_, outcome) => {
@@ -87,7 +89,7 @@ impl Outgoing {
                 }
                 bytes
             }
-            // A batch has a charge of its own.
+            // A batch has its own charge.
             Self::Show(..) | Self::Goodbye | Self::Drained => 0,
         }
     }
@@ -125,7 +127,7 @@ impl Outbox {
         self.change(|queue| queue.closed = true);
     }
 
-    /// Has the connection see what it may do now.
+    /// Makes the connection check its permissions.
     pub(super) fn revise(&self) {
         self.change(|queue| queue.revise = true);
     }
@@ -141,15 +143,15 @@ impl Outbox {
         }
     }
 
-    /// Everything there is.
+    /// Takes all items.
     pub(super) fn take(&self) -> VecDeque<Outgoing> {
         let mut queue = self.queue.lock();
-        // What is taken is counted by the connection.
+        // From here on, the connection counts their bytes.
         (queue.kept, queue.charge) = (0, None);
         std::mem::take(&mut queue.items)
     }
 
-    /// Ready when it is closed or to be revised, or there is something and `room` for it.
+    /// Ready when the outbox is closed, the user file changed, or there are items and `room` for them.
     pub(super) fn poll(&self, room: bool, cx: &mut Context<'_>) -> Poll<OutboxEvent> {
         let mut queue = self.queue.lock();
         if queue.closed {

@@ -1,6 +1,7 @@
 //! [`OutputBuffer`]: encoded bytes on their way to the socket.
 //!
-//! A list of pieces: encoded bytes, and large `Blob`s ([`OutputBuffer::share`]), which are not copied.
+//! A buffer is a list of pieces: encoded bytes, and large `Blob`s ([`OutputBuffer::share`]), which are
+//! not copied.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -12,29 +13,29 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::model::Blob;
 
-/// Buffers kept for the next connection that has something to say.
+/// Number of buffers kept for the next connection with output.
 const SPARE_BUFFERS: usize = 8;
 
-/// A buffer that has grown beyond this is not kept.
+/// Maximum capacity of a kept buffer.
 const SPARE_BYTES_MAX: usize = 512 * 1024;
 
-/// So many bytes that are written, and more than are left, make room for new ones.
+/// Written bytes are removed if they are at least this many, and no fewer than the pending ones.
 const COMPACT_BYTES: usize = 64 * 1024;
 
 thread_local! {
-    /// Buffers of connections that have nothing to say: an idle one holds none, and a busy one
-    /// does not grow a new one for every answer.
+    /// Buffers of connections without output: an idle connection holds none, and a busy one does not
+    /// grow a new one for every answer.
     static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Encoded bytes on their way to the socket. Large values among them are written from where they are.
+/// Encoded bytes on their way to the socket. Large values among them are shared, not copied.
 #[derive(Default)]
 pub(crate) struct OutputBuffer {
-    /// What comes before `bytes`.
+    /// The pieces before `bytes`.
     pieces: VecDeque<Piece>,
     piece_bytes: usize,
     bytes: Vec<u8>,
-    /// Bytes of the first piece, or of `bytes` without one, that the socket has.
+    /// Bytes already written of the first piece, or of `bytes` if there are no pieces.
     written: usize,
 }
 
@@ -53,7 +54,8 @@ impl Piece {
 }
 
 impl OutputBuffer {
-    /// Where to append what is to be said. To be [settled](Self::settle) if nothing was.
+    /// Returns the buffer to append to. Call [`settle`](Self::settle) afterwards, in case nothing was
+    /// appended.
     pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
         if self.bytes.capacity() == 0 {
             self.bytes = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
@@ -64,7 +66,7 @@ impl OutputBuffer {
     /// Appends a value without a copy.
     pub(crate) fn share(&mut self, blob: &Blob) {
         if !self.bytes.is_empty() {
-            // What was encoded in small pieces may have room for more than it will ever hold.
+            // Appending may have grown the buffer far beyond its content, which is now final.
             self.bytes.shrink_to(2 * self.bytes.len());
             let bytes = std::mem::take(&mut self.bytes);
             self.piece_bytes += bytes.len();
@@ -74,25 +76,26 @@ impl OutputBuffer {
         self.pieces.push_back(Piece::Shared(blob.clone()));
     }
 
-    /// Bytes that the socket has not taken yet.
+    /// Returns the bytes that the socket has not taken yet.
     pub(crate) fn pending(&self) -> usize {
         self.piece_bytes + self.bytes.len() - self.written
     }
 
-    /// Writes as much as the socket takes. Ready when nothing is left; tells how much it wrote.
+    /// Writes as much as the socket takes. Returns the number of bytes written; ready when nothing is
+    /// left.
     pub(crate) fn poll_write(
         &mut self,
         socket: &mut (impl AsyncWrite + Unpin),
         cx: &mut Context<'_>,
     ) -> (usize, Poll<io::Result<()>>) {
         let (wrote, written) = self.write_some(socket, cx);
-        // For a peer that is always a little behind, this never becomes empty.
+        // The buffer of a peer that is always a little behind never becomes empty.
         if self.pieces.is_empty() && self.written >= COMPACT_BYTES.max(self.pending()) {
             self.bytes.drain(..self.written);
             self.written = 0;
         }
         if written.is_pending() && self.bytes.capacity() > SPARE_BYTES_MAX {
-            // One who does not read keeps no more than what it is sent.
+            // A peer that does not read keeps no more than its pending output.
             self.bytes.shrink_to(2 * self.bytes.len());
         }
         (wrote, written)
@@ -131,14 +134,14 @@ impl OutputBuffer {
         (wrote, Poll::Ready(Ok(())))
     }
 
-    /// Holds no buffer when there is nothing to say.
+    /// Gives the buffer back if there is no output.
     pub(super) fn settle(&mut self) {
         if self.pending() == 0 {
             self.give_back();
         }
     }
 
-    /// Returns the bytes that are held apart from shared values, and the room they take.
+    /// Returns the bytes held apart from shared values, and the capacity of their buffers.
     #[cfg(test)]
     pub(crate) fn own_bytes(&self) -> (usize, usize) {
         let own = self.pieces.iter().filter_map(|piece| match piece {
@@ -166,8 +169,8 @@ impl OutputBuffer {
     }
 }
 
-/// Closes our side and reads to the end of the peer's, so that the close does not take back what
-/// was written, as a socket with unread input does.
+/// Closes the sending side and reads to the end of the peer's: closing a socket with unread input
+/// discards output that was written but not yet delivered.
 pub(crate) async fn drain(socket: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<()> {
     socket.shutdown().await?;
     let mut ignored = [0; 1024];
@@ -182,7 +185,7 @@ mod tests {
 
     use super::*;
 
-    /// A peer that reads all the time, but never everything.
+    /// The peer always reads, but never everything.
     #[actix_rt::test]
     async fn w9_a_peer_that_is_always_behind_costs_no_more_than_that() {
         const BEHIND: usize = 256 * 1024;

@@ -1,4 +1,4 @@
-//! [`Protocol`]: what a door has of its own, bytes to calls and answers to bytes.
+//! [`Protocol`]: the part of a door that is its own, from bytes to calls and from answers to bytes.
 
 use std::time::Instant;
 
@@ -10,46 +10,46 @@ use crate::config::RpcConfig;
 use crate::error::{Error, ErrorCode};
 use crate::model::RpcCall;
 
-/// The protocol of a door: how a request arrives, and how a reply is encoded. Permissions, limits,
-/// logs and the order of answers are the front's.
+/// The protocol of a door: decodes requests and encodes answers. The front is responsible for
+/// permissions, limits, logs and the order of answers.
 ///
 /// Each request has an id, which is not in flight twice. Every id gets exactly one
 /// [`answer`](Self::answer).
 pub(crate) trait Protocol: 'static {
-    /// What peers send besides requests, as a greeting or a ping; `Infallible` if nothing.
+    /// Items of this protocol other than requests, such as greetings and pings; `Infallible` if none.
     type Own;
 
     /// Reads one item from the start of `bytes`, which begin where the last item ended.
     ///
     /// # Errors
-    /// The connection cannot go on, and what was read before in the same turn is not done.
+    /// The connection must end, and the items read before in the same turn are not processed.
     fn read(
         &mut self,
         bytes: &[u8],
         reading: &ReadContext<'_>,
     ) -> Result<Decoded<Self::Own>, Fatal>;
 
-    /// Returns true once the peer has shown that it speaks the protocol, which it must within
+    /// Returns true once the peer has proved to speak the protocol, which it must do within
     /// `rpc.handshake_timeout`.
     fn is_open(&self) -> bool;
 
-    /// Returns the reason why a peer is refused that is not open in time.
+    /// Returns the reason to disconnect a peer that is not open in time.
     fn late(&self) -> Fatal;
 
-    /// Returns true if such an item may take much longer than a look-up.
+    /// Returns true if the item may take much longer than a look-up.
     fn is_heavy(_own: &Self::Own) -> bool {
         false
     }
 
-    /// Returns true if such an item is a login.
+    /// Returns true if the item is a login.
     fn is_login(_own: &Self::Own) -> bool {
         false
     }
 
-    /// Does what is only in this protocol.
+    /// Processes an item of this protocol.
     ///
     /// # Errors
-    /// The connection is to end.
+    /// The connection must end.
     async fn take(
         &mut self,
         own: Self::Own,
@@ -57,11 +57,11 @@ pub(crate) trait Protocol: 'static {
         out: &mut OutputBuffer,
     ) -> Result<(), End>;
 
-    /// Appends the one answer to the request `id`. A wait that parks is told so by
-    /// [`Done::Parked`], and answered later under the same id.
+    /// Appends the one answer to the request `id`. [`Done::Parked`] reports that a wait parks; its
+    /// answer follows under the same id.
     ///
     /// # Errors
-    /// The connection is to end.
+    /// The connection must end.
     fn answer(
         &mut self,
         out: &mut OutputBuffer,
@@ -69,10 +69,10 @@ pub(crate) trait Protocol: 'static {
         answer: Result<Done, Error>,
     ) -> Result<(), End>;
 
-    /// Appends the next part of what the stream `stream` has to show, and moves `cursor` past it.
+    /// Appends the next part of a batch of the stream `stream`, and moves `cursor` past it.
     ///
     /// # Errors
-    /// The connection is to end.
+    /// The connection must end.
     fn push(
         &mut self,
         out: &mut OutputBuffer,
@@ -80,17 +80,17 @@ pub(crate) trait Protocol: 'static {
         cursor: &mut PushCursor,
     ) -> Result<WrittenPush, End>;
 
-    /// Says that no new requests are taken, if there is a way to.
+    /// Announces that no new requests are taken, if the protocol has a way to.
     fn say_goodbye(&mut self, out: &mut OutputBuffer);
 
-    /// Appends the reason why the connection ends, if there is a way to; `is_new` if the peer has
-    /// not been met.
+    /// Appends the reason why the connection ends, if the protocol has a way to; `is_new` if the
+    /// peer has had no greeting.
     fn refuse(&mut self, out: &mut OutputBuffer, error: &Error, is_new: bool);
 
-    /// Asks a silent peer for a sign of life.
+    /// Appends a ping for a silent peer, which must answer it.
     fn ping(&mut self, _out: &mut OutputBuffer) {}
 
-    /// Returns true if [`ping`](Self::ping) asks for a sign of life.
+    /// Returns true if the protocol has pings.
     fn has_pings(&self) -> bool {
         false
     }
@@ -100,27 +100,27 @@ pub(crate) trait Protocol: 'static {
         false
     }
 
-    /// The peer has closed its sending side: what it would have to ask for again is given up.
+    /// Handles the end of the peer's sending side: cancels what would need another request.
     fn hang_up(&mut self, _out: &mut OutputBuffer) {}
 
-    /// Returns true if the peer is shown no more of what it watches, so that the connection may end;
-    /// `is_idle` if it watches nothing.
+    /// Returns true if the peer expects no more events, so that the connection may end; `is_idle` if
+    /// it has no watches.
     fn awaits_nothing(&self, is_idle: bool) -> bool {
         is_idle
     }
 }
 
-/// What bytes are read by.
+/// The circumstances of a read.
 pub(crate) struct ReadContext<'a> {
     /// When the bytes were read.
     pub(crate) now: Instant,
-    /// The peer has to log in, and has not.
+    /// True if the peer must log in and has not.
     pub(crate) stranger: bool,
     pub(crate) config: &'a RpcConfig,
 }
 
 impl ReadContext<'_> {
-    /// Returns the longest item that may be read now, bytes.
+    /// Returns the maximum length of an item now.
     #[inline]
     pub(crate) fn bytes_max(&self) -> usize {
         let config = self.config;
@@ -128,15 +128,15 @@ impl ReadContext<'_> {
     }
 }
 
-/// What was read.
+/// The result of a read.
 pub(crate) enum Decoded<O> {
-    /// No item is whole; `used` bytes are done with.
+    /// No item is complete; `used` bytes may be discarded.
     Partial { used: usize },
-    /// An item of `used` bytes; `None` if it means nothing. `is_idle` if it asks for nothing that is
-    /// bounded otherwise (`rpc.control_frames_max`).
+    /// An item of `used` bytes; `None` if it needs no processing. `is_idle` if only
+    /// `rpc.control_frames_max` bounds such items.
     Item { used: usize, received: Option<Received<O>>, is_idle: bool },
-    /// Nothing from here on can be understood, and there is no request to answer it to. What came
-    /// before still has its turn.
+    /// The rest cannot be decoded, and no request can be answered with the reason. The items before
+    /// still have their turn.
     Broken(&'static str),
 }
 
@@ -144,37 +144,37 @@ pub(crate) enum Decoded<O> {
 pub(crate) enum Received<O> {
     Request {
         id: u64,
-        /// When the answer is worth nothing any more.
+        /// The time after which the peer ignores the answer.
         deadline: Option<Instant>,
-        /// An error concerns this request alone, and is its answer.
+        /// An error concerns only this request, and is its answer.
         call: Result<RpcCall, Error>,
     },
-    /// Gives up the request with this id.
+    /// Cancels the request with this id.
     Cancel(u64),
-    /// More may be pushed to a stream.
+    /// Allows more pushes of a stream.
     Credit { stream: u64, bytes: u32 },
     /// The peer sends no more requests.
     Goodbye,
-    /// What only this protocol has.
+    /// An item of this protocol.
     Own(O),
 }
 
 /// Why a connection ends.
 pub(crate) enum End {
-    /// The peer went, or the socket failed.
+    /// The peer has disconnected, or the socket failed.
     Gone,
-    /// All is said.
+    /// Everything was answered.
     Left,
     Fatal(Fatal),
 }
 
-/// Why a connection cannot go on.
+/// Why a connection must end.
 pub(crate) enum Fatal {
-    /// It speaks the protocol, so it can be told in it.
+    /// The peer speaks the protocol, which can carry the error.
     Error(Error),
-    /// It does not: one line of text.
+    /// The peer does not speak the protocol, and is sent this line of text.
     Foreign(&'static str),
-    /// There is no request to answer it to.
+    /// Only logged: the protocol has no request to answer with it.
     Silent(&'static str),
 }
 
@@ -190,7 +190,7 @@ impl From<Fatal> for End {
     }
 }
 
-/// A violation of the protocol.
+/// Returns the end of a connection whose peer violates the protocol.
 pub(crate) fn protocol(what: &str) -> Fatal {
     Fatal::Error(Error::new(ErrorCode::Protocol, format!("{what}; the connection closes")))
 }

@@ -1,25 +1,25 @@
-//! [`PushCursor`]: a batch of a stream, and how far it is written.
+//! [`PushCursor`]: a batch of a stream, and the position up to which it is written.
 
 use crate::buffered::Buffered;
 use crate::watch::{EventBatch, WatchDelivery};
 
-/// A batch and how far it is written.
+/// A batch, and the position up to which it is written.
 pub(crate) struct PushCursor {
     batch: Buffered<EventBatch>,
     delivery: usize,
-    /// Events of that delivery already written.
+    /// Events of the current delivery that are already written.
     event: usize,
-    /// The connection's own, of which the store knows nothing.
+    /// True for a batch that the connection itself made, unknown to the store.
     own: bool,
 }
 
-/// What something that was pushed means to the connection.
+/// The effects of a push on the connection.
 pub(crate) struct WrittenPush {
-    /// What it costs of the credit of its stream.
+    /// Credit of the stream that it uses up.
     pub(crate) bytes: usize,
-    /// The watch that it ended.
+    /// The watch that ended with it.
     pub(crate) ended: Option<u64>,
-    /// It was the last of the stream, which is to be closed.
+    /// True if it was the last push of the stream, which must be closed.
     pub(crate) closes: bool,
 }
 
@@ -28,12 +28,12 @@ impl PushCursor {
         Self { batch, delivery: 0, event: 0, own: false }
     }
 
-    /// One that the store does not wait for.
+    /// Returns the cursor of a batch that the connection itself made.
     pub(super) fn own(batch: EventBatch) -> Self {
         Self { own: true, ..Self::new(Buffered::uncounted(batch)) }
     }
 
-    /// Notes whether what is left of it waits for credit.
+    /// Notes whether the rest of the batch waits for credit.
     pub(super) fn set_uncredited(&mut self, is_uncredited: bool) {
         self.batch.set_uncredited(is_uncredited);
     }
@@ -42,7 +42,7 @@ impl PushCursor {
         self.own
     }
 
-    /// Leaves out what is not written yet of the watches that are not to be kept.
+    /// Removes the unwritten deliveries of the watches that `keep` rejects.
     pub(super) fn keep(&mut self, mut keep: impl FnMut(u64) -> bool) {
         let (at, mut place) = (self.delivery, 0);
         let begun = self.batch.deliveries.get(at).map(|delivery| delivery.watch_id);
@@ -55,27 +55,27 @@ impl PushCursor {
         });
     }
 
-    /// Whether everything is written.
+    /// Returns true if everything is written.
     pub(super) fn is_done(&self) -> bool {
         self.delivery >= self.batch.deliveries.len()
     }
 
-    /// What is being written.
+    /// Returns the batch.
     pub(crate) fn batch(&self) -> &EventBatch {
         &self.batch
     }
 
-    /// The delivery that is to be written next, which may have been begun.
+    /// Returns the next delivery to write, which may be partly written.
     pub(crate) fn next(&self) -> Option<&WatchDelivery> {
         self.batch.deliveries.get(self.delivery)
     }
 
-    /// The place of that delivery in the batch, and how many of its events are written.
+    /// Returns the index of that delivery in the batch, and the number of its events already written.
     pub(crate) fn at(&self) -> (usize, usize) {
         (self.delivery, self.event)
     }
 
-    /// Notes that everything before `delivery`, and `events` of that, is written.
+    /// Notes that everything before `delivery`, and `events` of `delivery`, are written.
     pub(crate) fn advance_to(&mut self, delivery: usize, events: usize) {
         (self.delivery, self.event) = (delivery, events);
     }

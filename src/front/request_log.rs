@@ -1,4 +1,4 @@
-//! [`RequestLog`]: an event for each request of a connection, for whoever wants to see them.
+//! [`RequestLog`]: one log event for each request of a connection.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -12,11 +12,11 @@ use crate::environment;
 use crate::error::{Error, ErrorCode};
 use crate::model::{JobRequest, Request, RpcCall};
 
-/// What a filter calls these events by: they are one for each request, unlike any others.
+/// The target of these events, by which a log filter enables them.
 pub(super) const TARGET: &str = "wakeful::request";
 
-/// The requests that are not yet answered; none while they are not logged, so that it costs the look
-/// at one number for each request.
+/// The unanswered requests; empty while the log is disabled, which then costs the check of one number
+/// per request.
 #[derive(Default)]
 pub(super) struct RequestLog {
     begun: HashMap<u64, StartedRequest, RandomState>,
@@ -35,19 +35,19 @@ impl RequestLog {
         }
     }
 
-    /// A request that got no number.
+    /// Logs a refused request without an id.
     pub(super) fn refused(&self) {
         tracing::debug!(target: TARGET, method = "unreadable", outcome = "Refused");
     }
 
-    /// A call of a service of the application that is not there, or that lacks its params.
+    /// Logs a call whose service or method does not exist, or that lacks its arguments.
     pub(super) fn refused_method(&self, method: &str, code: ErrorCode) {
         let method = method.escape_debug();
         tracing::debug!(target: TARGET, %method, outcome = %code);
     }
 
     pub(super) fn answered(&mut self, id: u64, answer: &Result<Done, Error>) {
-        // A wait that is parked has its answer still to come.
+        // The answer to a parked wait comes later.
         if self.begun.is_empty() || matches!(answer, Ok(Done::Parked(..))) {
             return;
         }
@@ -62,11 +62,11 @@ impl RequestLog {
 /// Returns the name of a request, without the key, job or value that it is about.
 fn method(call: &RpcCall) -> Cow<'static, str> {
     match call {
-        // Whatever a client calls a method is escaped.
+        // Escaped, because the client chooses the name.
         RpcCall::Store { request: Request::Invoke(invocation), .. } => {
             invocation.method.escape_debug().to_string().into()
         }
-        // As the one of a key is called `Get`.
+        // `Get` is the request for a key.
         RpcCall::Store { request: Request::Job(JobRequest::Get(_)), .. } => "JobGet".into(),
         call => call.facts().name.into(),
     }

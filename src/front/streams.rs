@@ -1,10 +1,10 @@
-//! [`Streams`]: the streams of watches of one connection, and what they have to show.
+//! [`Streams`]: the streams of watches of one connection, and their batches.
 
 use std::collections::{HashMap, VecDeque};
 
 use crate::environment::RandomState;
 
-use super::asked::{PendingWatch, WatchScope};
+use super::pending_request::{PendingWatch, WatchScope};
 use super::protocol::End;
 use super::push_cursor::{PushCursor, WrittenPush};
 use crate::actor::message::StreamReady;
@@ -13,35 +13,35 @@ use crate::buffered::Buffered;
 use crate::store::StoreError;
 use crate::watch::{EventBatch, WatcherHandle};
 
-/// The streams of watches of one connection, by request id, and what they have to show.
+/// The streams of watches of one connection, by request id, and their batches.
 #[derive(Default)]
 pub(super) struct Streams {
     open: HashMap<u64, ConnectionStream, RandomState>,
-    /// Those that have a batch to write and credit to do so.
+    /// Streams that have a batch to write and credit for it.
     sendable: VecDeque<u64>,
 }
 
-/// A stream of watches, as the connection sees it.
+/// The connection's part of a stream of watches.
 struct ConnectionStream {
     handle: WatcherHandle,
     /// Bytes of pushes that the client will still take.
     credit: i64,
-    /// The store knows that the client takes more, or has filled a batch that is not used up.
+    /// True if the store knows that the client takes more, or its last batch is not used up.
     asked: bool,
     /// Watches that have not ended.
     watches: usize,
-    /// What they are about, where there are users.
+    /// The scopes of the watches; only on a server with users.
     interests: HashMap<u64, WatchScope, RandomState>,
-    /// Watches of it have been ended here, of which the store may have more to show.
+    /// True if the connection ended some watches, of which the store may still send events.
     cut: bool,
-    /// One, and when the service stops a last one behind it.
+    /// At most one, and behind it a last one when the node stops.
     batches: VecDeque<PushCursor>,
-    /// It stands among the sendable.
+    /// True while the stream is in `sendable`.
     listed: bool,
 }
 
 impl ConnectionStream {
-    /// What the store is told if the client takes more, and it does not know.
+    /// Returns the message to the store if the client takes more and the store does not know yet.
     fn ask(&mut self) -> Option<StreamReady> {
         let credit = usize::try_from(self.credit).unwrap_or(0);
         let asks = credit > 0 && !self.asked;
@@ -79,17 +79,17 @@ impl Streams {
         self.open.keys().copied()
     }
 
-    /// Forgets a stream, which the store is to close.
+    /// Removes a stream; the store must close the returned handle.
     pub(super) fn close(&mut self, id: u64) -> Option<WatcherHandle> {
         self.open.remove(&id).map(|stream| stream.handle)
     }
 
-    /// Forgets all.
+    /// Removes all streams; the store must close the returned handles.
     pub(super) fn close_all(&mut self) -> impl Iterator<Item = WatcherHandle> + use<> {
         std::mem::take(&mut self.open).into_values().map(|stream| stream.handle)
     }
 
-    /// A watch has begun; what it is about is known where there are users.
+    /// Notes that a watch has begun, with its scope on a server with users.
     pub(super) fn begin_watch(&mut self, id: u64, awaits: Option<Box<PendingWatch>>) {
         if let Some(stream) = self.open.get_mut(&id) {
             stream.watches += 1;
@@ -103,8 +103,8 @@ impl Streams {
         }
     }
 
-    /// Ends the watches that are not permitted any more: of them nothing more is shown but that. The
-    /// store is to cancel them.
+    /// Ends the watches that are no longer permitted: only their end is still sent. The store must
+    /// cancel the returned watches.
     pub(super) fn end_denied(&mut self, access: &Access) -> Vec<(WatcherHandle, u64)> {
         let (mut ended, mut touched) = (Vec::new(), Vec::new());
         for (id, stream) in &mut self.open {
@@ -130,12 +130,12 @@ impl Streams {
         ended
     }
 
-    /// Whether nothing is watched.
+    /// Returns true if there are no watches.
     pub(super) fn are_idle(&self) -> bool {
         self.open.values().all(|stream| stream.watches == 0)
     }
 
-    /// The peer has consumed pushes of a stream. Returns what the store is to be told.
+    /// Adds credit to a stream whose pushes the peer has consumed. Returns the message to the store.
     pub(super) fn add_credit(&mut self, id: u64, bytes: u32) -> Option<StreamReady> {
         if let Some(stream) = self.open.get_mut(&id) {
             stream.credit = stream.credit.saturating_add(i64::from(bytes));
@@ -144,7 +144,7 @@ impl Streams {
         self.open.get_mut(&id)?.ask()
     }
 
-    /// The peer asks for one push of a stream, however long. Returns what the store is to be told.
+    /// Allows one push of a stream, of any length. Returns the message to the store.
     pub(super) fn allow_one(&mut self, id: u64) -> Option<StreamReady> {
         if let Some(stream) = self.open.get_mut(&id) {
             stream.credit = 1;
@@ -153,7 +153,8 @@ impl Streams {
         self.open.get_mut(&id)?.ask()
     }
 
-    /// Takes what a stream is to show. The handle tells it from an earlier one with the same id.
+    /// Takes a batch of a stream. The handle distinguishes the stream from an earlier one with the
+    /// same id.
     pub(super) fn show(&mut self, id: u64, handle: WatcherHandle, batch: Buffered<EventBatch>) {
         if let Some(stream) = self.open.get_mut(&id)
             && stream.handle == handle
@@ -167,13 +168,13 @@ impl Streams {
         }
     }
 
-    /// Whether any may show something.
+    /// Returns true if any stream can send.
     pub(super) fn have_more(&self) -> bool {
         !self.sendable.is_empty()
     }
 
-    /// Has `write` write one push of the stream whose turn it is; returns what the store is told if
-    /// that used up its batch and the client takes more.
+    /// Lets `write` write one push of the next stream in turn; returns the message to the store if
+    /// the batch is used up and the client takes more.
     pub(super) fn write(
         &mut self,
         write: impl FnOnce(u64, &mut PushCursor) -> Result<WrittenPush, End>,
@@ -197,7 +198,7 @@ impl Streams {
         Ok(ready)
     }
 
-    /// Lists a stream as sendable if it is.
+    /// Adds a stream to `sendable` if it can send.
     fn list(&mut self, id: u64) {
         if let Some(stream) = self.open.get_mut(&id)
             && let Some(batch) = stream.batches.front_mut()

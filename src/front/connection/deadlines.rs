@@ -1,4 +1,4 @@
-//! How long a peer may take for what: who takes too long is ended, and who is silent is pinged.
+//! Deadlines of a connection: a peer that takes too long is disconnected, a silent one is pinged.
 
 use std::time::Instant;
 
@@ -18,31 +18,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Protocol> Connection<S, W> {
         }
         let now = environment::now();
         self.blocked = Some(now);
-        // Who takes output is there, although what it says is not read meanwhile.
+        // A peer that takes output is alive, although its input is not read meanwhile.
         (self.heard, self.pinged) = (now, None);
         self.arm(now + self.config().write_timeout);
     }
 
-    /// Sees to it that deadlines are checked at `deadline`, if not before.
+    /// Sets the timer to `deadline`, unless it ends before.
     pub(super) fn arm(&mut self, deadline: Instant) {
         if deadline < self.timer.deadline().into_std() {
             self.timer.as_mut().reset(deadline.into());
         }
     }
 
-    /// Ends what took too long, pings a peer that is silent, and sets the timer for the next check.
+    /// Ends a connection that took too long, pings a silent peer, and sets the timer for the next
+    /// check.
     pub(super) fn check_deadlines(&mut self) -> Result<(), End> {
         let now = environment::now();
         let waits = self.dispatcher.has_answers() || self.dispatcher.has_rest();
         if !self.may_read() || self.room() == 0 || waits {
-            // It is this side that does not read: the peer may have said all it should.
+            // This side does not read, so silence is not the peer's fault.
             (self.heard, self.pinged) = (now, None);
             self.inbox.partial_since = self.inbox.partial_since.map(|_| now);
         }
         let config = self.config();
         let too_slow = |what: &str| Err(End::Fatal(protocol(what)));
         if !self.wakeful.store().connected() {
-            // Nothing on this connection will ever be answered.
+            // No request of this connection can be answered any more.
             let error = Error::new(ErrorCode::Unavailable, "the service has stopped");
             return Err(End::Fatal(Fatal::Error(error)));
         }
@@ -76,7 +77,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Protocol> Connection<S, W> {
         if self.hung_up.is_some_and(|since| since + config.shutdown_grace <= now) {
             return Err(End::Gone);
         }
-        // Without pings, the kernel asks whether a peer is there, and it may be idle for ever.
+        // Without pings, the kernel probes the peer, which may be idle without a limit.
         let pings = self.protocol.is_open() && self.protocol.has_pings();
         let silent = pings && self.heard + config.ping_interval <= now;
         if silent && self.pinged.is_none() {
@@ -88,7 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Protocol> Connection<S, W> {
         Ok(())
     }
 
-    /// Until when the peer is to have logged in.
+    /// Returns the time by which the peer must have logged in.
     fn login_deadline(&self) -> Option<Instant> {
         self.dispatcher.login_timeout().map(|timeout| self.accepted + timeout)
     }

@@ -1,4 +1,4 @@
-//! The end of a [`RequestDispatcher`]: what its connection held is freed.
+//! The end of a [`RequestDispatcher`]: frees what its connection held.
 
 use super::RequestDispatcher;
 use crate::actor::message::{CancelWaits, CloseStream};
@@ -27,7 +27,7 @@ impl RequestDispatcher {
     }
 }
 
-/// For the day a connection ends by a panic: what it held is freed all the same.
+/// Frees what the connection held also if its task panics.
 impl Drop for RequestDispatcher {
     fn drop(&mut self) {
         self.jobs.end(&self.wakeful);

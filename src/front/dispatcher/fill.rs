@@ -1,4 +1,4 @@
-//! The output of a [`RequestDispatcher`]: its answers and pushes are encoded as far as there is room.
+//! The output of a [`RequestDispatcher`]: encodes answers and pushes while there is room.
 
 use std::cell::LazyCell;
 
@@ -12,7 +12,7 @@ use crate::model::{CallReply, Reply};
 use crate::store::StoreError;
 
 impl RequestDispatcher {
-    /// Has the store fill the next batch of a stream that takes more.
+    /// Notifies the store of a stream that takes another batch.
     pub(super) fn notify_ready(&self, ready: Option<StreamReady>) {
         if let Some(ready) = ready {
             // bound: one for each batch
@@ -20,7 +20,7 @@ impl RequestDispatcher {
         }
     }
 
-    /// Has the store, once there is room again, go on with what it left unread.
+    /// Notifies the store, once there is room again, of streams that it left unread.
     pub(in crate::front) fn notify_capacity(&self) {
         if self.owner.buffered.take_paused() {
             // bound: one for each time that something was left unread
@@ -34,7 +34,7 @@ impl RequestDispatcher {
         self.answers.iter().map(|(_, answer)| answer_bytes(answer)).sum()
     }
 
-    /// Encodes what there is to say, about `room` bytes of it, of pushes about `push_room`.
+    /// Encodes answers and pushes, about `room` bytes in total and about `push_room` of pushes.
     pub(in crate::front) fn fill<W: Protocol>(
         &mut self,
         protocol: &mut W,
@@ -81,7 +81,7 @@ impl RequestDispatcher {
     ) -> Result<(), End> {
         match item {
             Outgoing::Answer(id, outcome) => {
-                // A wait that was cancelled meanwhile has its answer already.
+                // A wait that was cancelled meanwhile has been answered.
                 if self.waits.remove(&id).is_some() {
                     self.answers.push_back((id, outcome.map(Done::Waited)));
                 }
@@ -93,13 +93,13 @@ impl RequestDispatcher {
                     if self.jobs.answered(*id, answer, || *now) {
                         self.authorization.answered(answer);
                     } else {
-                        self.withheld.end(*id);
+                        self.deferred.end(*id);
                     }
                 }
                 self.answers.extend(answers);
             }
             Outgoing::Returned(id, serial, result) => {
-                // A call that was cancelled meanwhile has its answer already.
+                // A call that was cancelled meanwhile has been answered.
                 if self.calls.answered(id, serial) {
                     let reply = result.map(Reply::Invoke);
                     let reply = reply.map(CallReply::new);
@@ -122,7 +122,7 @@ impl RequestDispatcher {
         Ok(())
     }
 
-    /// Writes one part of a stream's batch, and has the store fill the next if it was used up.
+    /// Writes one part of a stream's batch, and notifies the store when the batch is used up.
     fn write_push<W: Protocol>(
         &mut self,
         protocol: &mut W,

@@ -1,5 +1,5 @@
-//! What a connection does where there are users: it lets somebody in, remembers what goes on, and ends
-//! what is not granted any more.
+//! Logins and revocation: what a [`RequestDispatcher`] does on a server with users. Remembers the
+//! scope of what lasts, and ends what is no longer permitted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,25 +17,25 @@ use crate::store::{StoreError, client_of_user};
 use crate::stranger_lines::LineKind;
 
 impl RequestDispatcher {
-    /// Whether the peer has to log in, and has not.
+    /// Returns true if the peer must log in and has not.
     pub(crate) fn is_strange(&self) -> bool {
         self.authorization.login_timeout().is_some()
     }
 
-    /// Returns whether a request may be logged, where requests are: of peers that have not logged in, not
-    /// any number.
+    /// Returns true if a request may be logged, where requests are logged: the lines of peers that
+    /// have not logged in are limited.
     pub(super) fn may_log_request(&self) -> bool {
         !self.is_strange()
             || tracing::enabled!(target: TARGET, tracing::Level::DEBUG)
                 && self.wakeful.strangers().admits(LineKind::Request)
     }
 
-    /// How long a login may take, if it is still to come.
+    /// Returns the time limit of the login; `None` once logged in, and without users.
     pub(in crate::front) fn login_timeout(&self) -> Option<Duration> {
         self.authorization.login_timeout()
     }
 
-    /// Takes a login, and answers it.
+    /// Processes a login, and answers it.
     ///
     /// # Errors
     /// The id is in flight.
@@ -52,7 +52,7 @@ impl RequestDispatcher {
         Ok(())
     }
 
-    /// What a wait or a watch is about, where there are users.
+    /// Returns the scope of a wait or watch; `None` without users, and for other calls.
     pub(super) fn awaits(&self, call: &Result<RpcCall, Error>) -> Option<Box<PendingWatch>> {
         if !self.authorization.is_guarded() {
             return None;
@@ -66,11 +66,11 @@ impl RequestDispatcher {
         Some(Box::new(PendingWatch { watch_id, interest }))
     }
 
-    /// Ends what is not permitted any more: waits, watches, calls of methods, what waits for the
-    /// queue, and the jobs that were handed out.
+    /// Ends what is no longer permitted: waits, watches, method calls, requests parked in the queue,
+    /// and reservations of jobs.
     ///
     /// # Errors
-    /// The login is not valid any more: the connection is to end.
+    /// The login is no longer valid, so the connection must end.
     pub(in crate::front) async fn revise(&mut self) -> Result<(), End> {
         match self.authorization.revise() {
             AccessChange::Same => Ok(()),
@@ -88,7 +88,7 @@ impl RequestDispatcher {
         }
     }
 
-    /// Refuses what is not permitted any more of what the store has left.
+    /// Refuses requests that are no longer permitted and not handed over yet.
     fn refuse_denied_rest(&mut self, access: &Access) {
         for work in &mut self.works {
             let permit = match &work.task {
@@ -137,11 +137,11 @@ impl RequestDispatcher {
         let sink = Arc::clone(&self.outbox) as Arc<dyn AnswerSink>;
         let owner = Arc::clone(&self.owner);
         let requests = Requests { owner, works, sink, restriction: None };
-        // That one of them has ended by itself is as good.
+        // A watch that has ended meanwhile needs no cancel, so the answers do not matter.
         self.wakeful.store().send(requests).await.map(drop).map_err(|_| End::Gone)
     }
 
-    /// What the peer may see of answers of the queue.
+    /// Removes from answers of the queue what the peer may not see.
     pub(super) fn screen(&mut self, answers: &mut Vec<(u64, Result<Done, Error>)>) {
         if !self.authorization.is_guarded() {
             return;

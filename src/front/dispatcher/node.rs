@@ -1,5 +1,5 @@
-//! The facts about the node that a protocol tells its peer. Everything else goes by
-//! [`ask`](RequestDispatcher::ask).
+//! The facts about the node that a protocol may need for its greeting and its refusals. Everything
+//! else goes through [`ask`](RequestDispatcher::ask).
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::model::{Revision, ServiceInfo};
 use crate::operations::Operations;
 
 impl RequestDispatcher {
-    /// Returns the limits of the connection, which are those of when it was accepted.
+    /// Returns the limits with which the connection was accepted.
     pub(crate) fn config(&self) -> &Arc<RpcConfig> {
         &self.rpc
     }
@@ -34,17 +34,17 @@ impl RequestDispatcher {
         status.map(|it| it.revision).map_err(|error| End::Fatal(Fatal::Error(error)))
     }
 
-    /// Returns true if a service offers a method of this name. Strangers are not to be told.
+    /// Returns true if a service offers a method of this name. Not to be revealed before a login.
     pub(crate) fn offers(&self, method: &str) -> bool {
         self.wakeful.methods().offers(method)
     }
 
-    /// Returns all services, those that the peer may not call too.
+    /// Returns all services, including those that the peer may not call.
     pub(crate) fn services(&self) -> Vec<ServiceInfo> {
         self.wakeful.methods().services()
     }
 
-    /// Checks whether the peer may call a method, without a call of it.
+    /// Checks whether the peer may call a method, without calling it.
     ///
     /// # Errors
     /// `PermissionDenied` or `NotLoggedIn`.

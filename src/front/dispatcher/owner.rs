@@ -1,4 +1,4 @@
-//! Who the requests of a connection are shown as to operators.
+//! The name under which the requests of a connection are shown to operators.
 
 use std::sync::Arc;
 
@@ -8,7 +8,8 @@ use crate::store::client_of_user;
 use crate::watch::WatchOwner;
 
 impl RequestDispatcher {
-    /// The peer has begun, and has said what it is called, if it has: `unnamed` describes it otherwise.
+    /// Notes that the peer has begun, with the name it gave itself; without one, `unnamed` describes
+    /// it.
     pub(crate) fn meet(&mut self, named: Option<String>, unnamed: &str) {
         self.open = true;
         let mut name = self.session.peer().to_string();
@@ -17,7 +18,7 @@ impl RequestDispatcher {
             None => name += unnamed,
         }
         self.client = named;
-        // What was proved does not go by what the peer calls itself, nor by when.
+        // A proved identity takes precedence over the name the peer gives itself, in either order.
         let mut client = self.owner.client;
         if let Some(identity) = self.session.identity() {
             name += &format!(" as {}", identity.name);
@@ -32,12 +33,12 @@ impl RequestDispatcher {
         self.owner = Arc::new(WatchOwner { id: self.owner.id, name, client, buffered });
     }
 
-    /// Whether the peer has not begun yet.
+    /// Returns true until the peer has begun.
     pub(crate) fn is_new(&self) -> bool {
         !self.open
     }
 
-    /// Whether the peer has said what it is called.
+    /// Returns true if the peer gave itself a name.
     pub(crate) fn has_name(&self) -> bool {
         self.client.is_some()
     }

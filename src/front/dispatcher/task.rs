@@ -1,4 +1,4 @@
-//! Who answers each call, and what the store is asked to do of it.
+//! Routes each call to the store, the queue, a method or the connection itself.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,8 +13,8 @@ use crate::model::{CallReply, FilesRequest, Reply, Request, RpcCall, StoreReques
 use crate::store::StoreError;
 
 impl RequestDispatcher {
-    /// Takes a call. Returns what the answer is about and what the store is asked to do, unless the
-    /// queue, a method or the connection itself answers.
+    /// Takes a call. Returns its purpose and the task for the store; `None` if the queue, a method or
+    /// the connection itself answers.
     pub(super) fn task(
         &mut self,
         id: u64,
@@ -64,7 +64,7 @@ impl RequestDispatcher {
                 };
                 (Purpose::Add { stream: id }, task)
             }
-            // It is answered before, by the connection.
+            // The connection handles logins before.
             Ok(RpcCall::Login(_)) => return refuse(not_logged_in()),
             Ok(RpcCall::WatchCancel { stream: id, watch_id }) => {
                 let task = match self.stream_ref(id) {
@@ -85,13 +85,13 @@ impl RequestDispatcher {
         request: Request,
     ) -> Result<(), Error> {
         match request {
-            // Whoever holds jobs is still to settle them.
+            // Held jobs may still be settled.
             Request::Job(request) if !self.leaving || request.concludes() => {
                 self.jobs.ask(JobTask { id, deadline, durability, request });
             }
             Request::Node(request) => {
                 let reply = match self.wakeful.answer(&request) {
-                    // Those that the caller may call.
+                    // Only the services that the caller may call.
                     Reply::Services(services) => {
                         Reply::Services(self.authorization.callable(services))
                     }
@@ -110,21 +110,22 @@ impl RequestDispatcher {
         Ok(())
     }
 
-    /// Whether there are as many streams as watches may be.
+    /// Returns true if the number of streams has reached the limit of watches.
     fn has_all_streams(&self) -> bool {
-        let opens = |asked: &&PendingRequest| matches!(asked.about, Purpose::Open { .. });
+        let opens = |pending: &&PendingRequest| matches!(pending.about, Purpose::Open { .. });
         let max = self.wakeful.config().watch.watches_per_connection_max;
         let open = self.streams.ids().len();
-        open >= max || open + self.asked.iter().filter(opens).count() >= max
+        open >= max || open + self.pending.iter().filter(opens).count() >= max
     }
 
-    /// The stream with this id, open or opened by the same message.
+    /// Returns the stream with this id, open or opened by the same message.
     fn stream_ref(&self, id: u64) -> Option<StreamRef> {
         if let Some(handle) = self.streams.handle(id) {
             return Some(StreamRef::Open(handle));
         }
-        let opens =
-            |asked: &PendingRequest| asked.id == id && matches!(asked.about, Purpose::Open { .. });
-        self.asked.iter().position(opens).map(StreamRef::OpenedBy)
+        let opens = |pending: &PendingRequest| {
+            pending.id == id && matches!(pending.about, Purpose::Open { .. })
+        };
+        self.pending.iter().position(opens).map(StreamRef::OpenedBy)
     }
 }

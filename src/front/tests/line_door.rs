@@ -1,7 +1,8 @@
-//! A door of lines: a small one that serves keys, waits, watches and jobs, and what any other is made of.
+//! A line-based door: a small example of a door, which serves keys, waits, watches and jobs.
 //!
-//! A request is a line, `ID COMMAND ARGUMENT...`; an answer is one too, `ID ok ...` or
-//! `ID error CODE: ...`. Permissions, limits, logs and the end of a connection are the front's.
+//! A request is a line, `ID COMMAND ARGUMENT...`, and so is an answer, `ID ok ...` or
+//! `ID error CODE: ...`. The front is responsible for permissions, limits, logs and the end of a
+//! connection.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -25,14 +26,14 @@ use crate::model::{
 use crate::session::Identity;
 use crate::watch::{WatchDelivery, WatchUpdate};
 
-/// Opens a door of lines to `node`; returns its address.
+/// Opens a line-based door to `node`; returns its address.
 pub(super) async fn listen(node: &Wakeful) -> Result<SocketAddr, Error> {
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|it| cannot_listen(&it))?;
     let open = || Server::serve(node, listener, Lines).map_err(|it| cannot_listen(&it));
     node.add_door(open).await
 }
 
-/// How connections of the door come in.
+/// Accepts the connections of the door.
 #[derive(Clone)]
 struct Lines;
 
@@ -58,10 +59,10 @@ impl Accept for Lines {
     }
 }
 
-/// Lines on one connection.
+/// The line-based protocol on one connection.
 #[derive(Default)]
 pub(super) struct LineProtocol {
-    /// A whole line has come.
+    /// True once a complete line was read.
     is_open: bool,
 }
 
@@ -110,7 +111,7 @@ impl Protocol for LineProtocol {
         answer: Result<Done, Error>,
     ) -> Result<(), End> {
         let line = match answer {
-            // Its answer is still to come.
+            // The answer follows.
             Ok(Done::Parked(..)) => return Ok(()),
             Ok(done) => format!("{id} ok{}\n", shown(done)),
             Err(error) => refusal(id, &error),
@@ -139,7 +140,7 @@ impl Protocol for LineProtocol {
                     let Error { code, message, .. } = Error::from(error.clone());
                     lines = format!("{stream} ended {watch_id} {code}: {message}\n");
                 }
-                // No line asks for them.
+                // No command requests them.
                 WatchUpdate::Snapshot { .. }
                 | WatchUpdate::SnapshotEnd { .. }
                 | WatchUpdate::Progress { .. } => {}
@@ -159,7 +160,7 @@ impl Protocol for LineProtocol {
     }
 }
 
-/// Reads a line; `None` if it has no id.
+/// Parses a line; `None` if it has no id.
 fn understand(line: &str) -> Option<Received<Infallible>> {
     if line == "bye" {
         return Some(Received::Goodbye);
@@ -203,7 +204,7 @@ fn call(line: &str) -> Result<RpcCall, Error> {
     }
 }
 
-/// What follows `ok`.
+/// Returns the text after `ok`.
 fn shown(done: Done) -> String {
     match done {
         Done::Reply(CallReply { reply: Reply::Get(get), .. }) => {

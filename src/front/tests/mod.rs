@@ -1,5 +1,5 @@
-//! A third door, of lines, gets from the front what the native protocol and JSON get: its own file has
-//! nothing of it.
+//! A third, line-based door has the permissions, limits and logs of the native protocol and JSON,
+//! without any code for them in its own file.
 
 mod line_door;
 
@@ -18,15 +18,15 @@ use crate::handle::Wakeful;
 use crate::model::SetRequest;
 use crate::operations::Operations;
 
-/// The length of a door, lines.
+/// Maximum length of a door, in lines.
 const DOOR_LINES_MAX: usize = 300;
 
-/// Nothing in these tests takes longer unless it hangs.
+/// Waits for `work`, which takes longer only if it hangs.
 async fn within<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), work).await.expect("hangs")
 }
 
-/// A peer of a door of lines.
+/// A client of the line-based door.
 struct Peer(BufReader<TcpStream>);
 
 impl Peer {
@@ -38,10 +38,10 @@ impl Peer {
         within(self.0.write_all(format!("{lines}\n").as_bytes())).await.unwrap();
     }
 
-    /// Returns the next line; an empty one at the end.
+    /// Returns the next line; an empty one at the end of the connection.
     async fn line(&mut self) -> String {
         let mut line = String::new();
-        // A connection that was closed in the middle of something is at its end, too.
+        // A reset is an end, too.
         let _ = within(self.0.read_line(&mut line)).await;
         line.trim_end().to_owned()
     }
@@ -52,7 +52,7 @@ impl Peer {
     }
 }
 
-/// A server with users: `app` may do everything to `app/*`, `root` may do everything.
+/// A server with two users: `app` has every permission on `app/*`, `root` is an administrator.
 struct Guarded {
     node: Wakeful,
     auth: Auth,
@@ -105,7 +105,7 @@ impl Guarded {
     }
 }
 
-/// Waits until as many waits are parked.
+/// Waits until `waits` waits are parked.
 async fn until_waits(node: &Wakeful, waits: u64) {
     let parked = async {
         while node.status().await.unwrap().waits != waits {
@@ -176,10 +176,11 @@ async fn a5_a_new_door_ends_what_is_revoked_while_it_waits() {
 }
 
 #[cfg(feature = "cli")]
-/// Set in a process that runs one test alone: whether a line is logged at all is decided once for all threads of a
-/// process, and so by the subscribers of other tests, too.
+/// Set in a process that runs one test alone: tracing caches, for the whole process, whether any
+/// subscriber wants a line, so subscribers of other tests would interfere.
 const ALONE: &str = "WAKEFUL_TEST_ALONE";
 
+#[cfg(feature = "cli")]
 #[test]
 fn a8_a_new_door_writes_the_audit_log_and_the_log_of_requests() {
     if std::env::var_os(ALONE).is_some() {
@@ -197,6 +198,7 @@ fn a8_a_new_door_writes_the_audit_log_and_the_log_of_requests() {
     assert!(printed.contains("1 passed"), "{printed}");
 }
 
+#[cfg(feature = "cli")]
 async fn the_audit_log_and_the_log_of_requests() {
     use std::io;
     use std::sync::Arc;

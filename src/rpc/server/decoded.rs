@@ -1,4 +1,4 @@
-//! What an inbox makes of bytes, however they come; for tests and fuzzers.
+//! [`decoded`]: the items that an inbox decodes from bytes, for tests and fuzzers.
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use crate::config::RpcConfig;
 use crate::front::{Fatal, Inbox, Received};
 use crate::rpc::json::{JsonCall, JsonRequest};
 
-/// The inbox of a port, and what is spoken on it.
+/// An inbox and its protocol, as of a connection to a port.
 pub(super) struct PortReader {
     pub(super) inbox: Inbox<PortProtocol>,
     pub(super) protocol: PortProtocol,
@@ -38,16 +38,16 @@ impl PortReader {
         self.inbox.take()
     }
 
-    /// Whether a part of what was read is left for the next turn.
+    /// Returns true if some input is left for the next turn.
     pub(super) fn is_full(&self) -> bool {
         self.inbox.full
     }
 }
 
-/// Everything that is understood of these pieces, each taken in as a connection does; and behind it
-/// why the connection ends, if it does. The same for all pieces of the same bytes.
+/// Decodes the pieces as a connection does. Returns the items, and last the reason why the connection
+/// ends, if it does. The result does not depend on how the bytes are split into pieces.
 ///
-/// Panics if more is understood in a turn than there may be, or a turn goes nowhere.
+/// Panics if a turn has more items than the limit, or makes no progress.
 pub(crate) fn decoded<'a>(
     pieces: impl IntoIterator<Item = &'a [u8]>,
     config: &RpcConfig,

@@ -1,5 +1,5 @@
-//! Frames in the [`OutputBuffer`], with large values that are not copied: the codec recognizes them by their
-//! address.
+//! Frames in the [`OutputBuffer`]. Large values are not copied: they are recognized by their address
+//! when the codec passes them on.
 
 use serde::Serialize;
 
@@ -9,10 +9,10 @@ use crate::rpc::codec::{CodecError, encode_headed, encode_pieces};
 use crate::rpc::frame::Header;
 
 impl OutputBuffer {
-    /// Appends a frame, and `values` that its body holds without a copy; returns the bytes of its body.
+    /// Appends a frame, sharing those `values` that its body contains; returns the length of the body.
     ///
     /// # Errors
-    /// As [`encode_pieces`]; nothing was appended.
+    /// Those of [`encode_pieces`]; nothing was appended.
     pub(super) fn frame<T: Serialize>(
         &mut self,
         header: Header,
@@ -50,7 +50,7 @@ mod tests {
         (peer.unwrap(), accepted.unwrap().0)
     }
 
-    /// Frames of small and large values, some of them shared, are the bytes that they are without.
+    /// Frames have the same bytes with and without shared values.
     #[actix_rt::test]
     async fn s10_a_large_value_is_written_from_where_it_is() {
         let (mut peer, mut socket) = pair().await;
@@ -79,7 +79,7 @@ mod tests {
         assert_eq!((output.pending(), output.own_bytes()), (0, (0, 0)));
     }
 
-    /// What a peer that does not read costs beyond the value itself, which others may have too.
+    /// A peer that does not read costs little beyond the value, which others may share.
     #[actix_rt::test]
     async fn s10_a_value_that_is_not_read_is_not_copied() {
         let (peer, mut socket) = pair().await;

@@ -1,5 +1,5 @@
-//! [`JsonProtocol`]: the JSON dialect. The same requests under names of the client's own, and watches that
-//! show what is new when they are asked.
+//! [`JsonProtocol`]: the JSON dialect. It has the requests of the native protocol, with ids that the
+//! client chooses, and watches that the client asks for each push.
 
 use crate::actor::message::Done;
 use crate::config::Durability;
@@ -19,19 +19,19 @@ use crate::stranger_lines::{LineKind, log_stranger};
 use super::native::{new_welcome, pushed};
 use super::push_frames::write_next;
 
-/// Of the one watch of a stream.
+/// The id of the one watch of a stream.
 const WATCH_ID: u64 = 1;
 
-/// What [`RequestDispatcher::allow_one`] allows, used up by one push.
+/// The credit of [`RequestDispatcher::allow_one`], which one push uses up.
 const ALLOWED: usize = 1;
 
 /// The JSON dialect on one connection.
 #[derive(Default)]
 pub(crate) struct JsonProtocol {
-    /// Of the value that is not whole yet.
+    /// The state of the incomplete value.
     splitter: Splitter,
     replies: Replies,
-    /// Of what waits show.
+    /// The durability of the answers to waits.
     durability: Option<Durability>,
 }
 
@@ -93,8 +93,8 @@ impl JsonProtocol {
         Ok(())
     }
 
-    /// Takes a request; what needs no store is answered at once. A stranger is told nothing, not even
-    /// what there is no such thing as.
+    /// Takes a request, and answers at once if no actor is needed. Before a login, no refusal reveals
+    /// which methods exist.
     fn ask(
         &mut self,
         JsonRequest { id, what, for_strangers }: JsonRequest,
@@ -149,7 +149,7 @@ impl JsonProtocol {
         Ok(())
     }
 
-    /// Gives up every request that its client calls so.
+    /// Cancels every request whose client-chosen id is `cancelled`.
     fn cancel(&mut self, cancelled: &[u8], dispatcher: &mut RequestDispatcher, out: &mut Vec<u8>) {
         for number in self.replies.find(cancelled) {
             match self.replies.watch_of(number) {
@@ -159,7 +159,7 @@ impl JsonProtocol {
         }
     }
 
-    /// Answers with what is new on a watch, as soon as there is anything.
+    /// Answers with the next push of a watch, as soon as there is one.
     fn next_updates(
         &mut self,
         watch: u64,
@@ -172,7 +172,8 @@ impl JsonProtocol {
             return;
         }
         if let Err(id) = self.replies.begin_next(watch, id) {
-            let why = "InvalidArgument: somebody asks for the next news of this watch already";
+            let why =
+                "InvalidArgument: another request already waits for the next events of this watch";
             refuse(out, &id, why);
             return;
         }
@@ -203,9 +204,9 @@ impl Protocol for JsonProtocol {
     fn is_heavy(ask: &JsonRequest) -> bool {
         match &ask.what {
             JsonCall::Call { call: Ok(call), .. } => call.facts().weight.is_heavy(),
-            // All that is in flight is looked through.
+            // Searches all requests in flight.
             JsonCall::Cancel(_) => true,
-            // A stream, and a watch on it, of which a read takes no more than of other requests.
+            // Two requests of average weight, as many others.
             JsonCall::WatchOpen(_) | JsonCall::WatchNext(_) | JsonCall::WatchClose(_) => false,
             JsonCall::Call { call: Err(_), .. } | JsonCall::Refused(_) | JsonCall::NoParams(_) => {
                 false
@@ -255,7 +256,7 @@ impl Protocol for JsonProtocol {
         Ok(())
     }
 
-    /// Answers with one push of the watch whose turn it is, if its news are still asked for.
+    /// Answers with one push of a watch, if a request still waits for it.
     fn push(
         &mut self,
         out: &mut OutputBuffer,
@@ -276,11 +277,11 @@ impl Protocol for JsonProtocol {
     fn say_goodbye(&mut self, _: &mut OutputBuffer) {}
 
     fn refuse(&mut self, _: &mut OutputBuffer, _: &Error, _: bool) {
-        // An error without a request would be taken for the answer to another.
+        // A client would take an error without a request for the answer to another request.
     }
 
     fn answers_half_closed(&self) -> bool {
-        // As with Go's server: `nc` closes its side when it has sent all.
+        // As Go's server does: `nc` closes its sending side after its input.
         true
     }
 
@@ -288,7 +289,7 @@ impl Protocol for JsonProtocol {
         self.replies.give_up_all(out.buffer());
     }
 
-    /// Whoever does not ask for what is new does not wait.
+    /// A client expects events only while it asks for them.
     fn awaits_nothing(&self, _: bool) -> bool {
         self.replies.no_nexts()
     }
@@ -300,10 +301,10 @@ fn refuse_method(dispatcher: &RequestDispatcher, out: &mut Vec<u8>, id: &IdText,
     refuse(out, id, &why);
 }
 
-/// What a call of a service that is not Wakeful's own is told, if that is not there or the call has
-/// no params.
+/// Returns why a call of an application's method is refused: the method does not exist, may not be
+/// called, or the call has no params.
 fn misses(dispatcher: &RequestDispatcher, method: &str) -> (ErrorCode, String) {
-    // Whoever may not call it is not told whether it is there.
+    // A caller without the permission must not learn whether the method exists.
     if let Err(denial) = dispatcher.check_method(method) {
         return (denial.code, text_of(&denial));
     }
@@ -312,7 +313,7 @@ fn misses(dispatcher: &RequestDispatcher, method: &str) -> (ErrorCode, String) {
     match services.iter().find(|offered| offered.name == service) {
         None => (ErrorCode::ServiceNotFound, format!("rpc: can't find service {method}")),
         Some(offered) if !offered.methods.iter().any(|it| it == name) => {
-            // Those that the caller may call.
+            // Suggest only methods that the caller may call.
             let known = offered
                 .methods
                 .iter()

@@ -4,7 +4,7 @@ use crate::actor::message::Done;
 use crate::actor::{done_bytes, each_blob};
 use crate::model::{Blob, KeyValue};
 
-/// Values of as many bytes are written from where they are.
+/// Minimum size of a value that is shared with the output rather than copied.
 const SHARED_BYTES_MIN: usize = 16 * 1024;
 
 /// Returns the large values of an answer.

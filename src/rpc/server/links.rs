@@ -1,4 +1,4 @@
-//! [`LinkIntake`]: the door for connections that come over links.
+//! [`LinkIntake`]: the door for connections over links.
 
 use std::sync::Arc;
 
@@ -13,32 +13,31 @@ use crate::handle::Wakeful;
 use crate::rpc::socket::Socket;
 use crate::session::Peer;
 
-/// A connection that came over a link.
+/// A connection that arrived over a link.
 pub(crate) struct IncomingConnection {
     pub(crate) socket: Socket,
     pub(crate) peer: Peer,
-    /// What the server is called there, if that is not its own name.
+    /// The name of the server on this link, if it differs from its own.
     pub(crate) called: Option<Arc<str>>,
-    /// Ends when the link takes no new connections any more, and so those it has should end.
+    /// Completes when the link takes no new connections, so that this one should end, too.
     pub(crate) left: BoxFuture<'static, ()>,
 }
 
-/// Where links hand their connections in. Cheap to clone; the service waits for every clone when it
-/// stops.
+/// Accepts the connections of links. Cheap to clone; the stop of the node waits for every clone.
 #[derive(Clone)]
 pub(crate) struct LinkIntake {
     arrivals: mpsc::UnboundedSender<IncomingConnection>,
     alive: mpsc::Sender<()>,
 }
 
-/// A [`LinkIntake`] that the service does not wait for.
+/// A [`LinkIntake`] for which the stop does not wait.
 pub(crate) struct WeakLinkIntake {
     arrivals: mpsc::UnboundedSender<IncomingConnection>,
     alive: mpsc::WeakSender<()>,
 }
 
 impl WeakLinkIntake {
-    /// The door, if it is open.
+    /// Returns the intake, if it is open.
     pub(crate) fn upgrade(&self) -> Option<LinkIntake> {
         let alive = self.alive.upgrade()?;
         Some(LinkIntake { arrivals: self.arrivals.clone(), alive })
@@ -59,24 +58,24 @@ impl LinkIntake {
         wakeful.add_door(open).await
     }
 
-    /// What opens it again, for whoever is not to be waited for.
+    /// Returns a reference for which the stop does not wait.
     pub(crate) fn downgrade(&self) -> WeakLinkIntake {
         WeakLinkIntake { arrivals: self.arrivals.clone(), alive: self.alive.downgrade() }
     }
 
-    /// Hands a connection in; it is dropped if the door is closed.
+    /// Serves a connection; drops it if the door is closed.
     pub(crate) fn enter(&self, arrival: IncomingConnection) {
         // bound: `link.streams_max` for each link
         let _ = self.arrivals.send(arrival);
     }
 
-    /// Ends when nothing is taken any more: the service stops.
+    /// Completes when no more connections are taken, because the node stops.
     pub(crate) async fn closed(&self) {
         self.arrivals.closed().await;
     }
 }
 
-/// That a server that is `called` so is the one that a client means.
+/// Checks that the server named `called` is the one that the client requires, if it requires one.
 ///
 /// # Errors
 /// `NoSuchServer`.
@@ -97,7 +96,7 @@ pub(super) fn check_name(called: Option<&str>, meant: &str) -> Result<(), Error>
 async fn take_all(mut arriving: mpsc::UnboundedReceiver<IncomingConnection>, guests: Guests) {
     while let Some(arrival) = arriving.recv().await {
         let IncomingConnection { socket, peer, called, left } = arrival;
-        // Its address is that of the link, over which there may be as many as `link.streams_max`.
+        // No address: all connections of a link have that of the link, and `link.streams_max` limits them.
         match guests.admit(None) {
             Ok(admitted) => {
                 let protocol = new_protocol(guests.node(), called);

@@ -1,4 +1,4 @@
-//! The doors of a port: the native protocol and JSON, each a [`Protocol`](crate::front::Protocol) of the front.
+//! The doors of a port: the native protocol and JSON, each a [`Protocol`](crate::front::Protocol).
 
 #[cfg(any(test, feature = "internals"))]
 mod decoded;
@@ -26,10 +26,11 @@ use super::frame::{Kind, PREFACE};
 use super::proto::WireError;
 use crate::error::Error;
 
-/// Returns what a connection is told that is refused a place, which has not said yet what it speaks.
+/// Returns the bytes to send to a connection that is not admitted. Its protocol is not known yet, so
+/// they are in the native one.
 pub(in crate::rpc) fn no_place(error: &Error) -> Vec<u8> {
     let mut out = PREFACE.to_vec();
-    // An error is far below any limit of frames.
+    // An error cannot exceed the limit of a frame.
     let _ = encode_frame(&mut out, Kind::Error, 0, 0, &WireError::from(error), usize::MAX);
     out
 }

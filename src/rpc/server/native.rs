@@ -1,4 +1,4 @@
-//! [`NativeProtocol`]: the native protocol, in frames.
+//! [`NativeProtocol`]: the native, framed protocol.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,10 +23,10 @@ use crate::rpc::proto::{
 };
 use crate::stranger_lines::{LineKind, log_stranger};
 
-/// Longest body before the hello is done, bytes: who is not known yet gets no buffers.
+/// Maximum body of a hello: an unknown peer gets no large buffers.
 pub(in crate::rpc) const HELLO_BYTES_MAX: usize = 1024;
 
-/// What a peer is told that never said which protocol it speaks.
+/// The refusal of a peer that sent nothing from which its protocol is known.
 const NO_PREFACE: &str = "ERR wakeful: no preface within rpc.handshake_timeout; this port speaks \
     the wakeful protocol, see docs/protocol.md\n";
 
@@ -34,9 +34,9 @@ const NO_PREFACE: &str = "ERR wakeful: no preface within rpc.handshake_timeout; 
 pub(crate) struct NativeProtocol {
     phase: Phase,
     frame_bytes_max: usize,
-    /// Of what waits show.
+    /// The durability of the answers to waits.
     durability: Option<Durability>,
-    /// What the server is called here, if that is not its own name.
+    /// The name of the server on this link, if it differs from its own.
     called: Option<Arc<str>>,
 }
 
@@ -47,9 +47,9 @@ enum Phase {
     Open,
 }
 
-/// What is only in the native protocol.
+/// An item that only the native protocol has.
 pub(crate) enum NativeItem {
-    /// The name the client gave, and that of the server it means.
+    /// The name of the client, and of the server that it requires.
     Hello {
         client: String,
         server: String,
@@ -66,12 +66,12 @@ impl NativeProtocol {
         Self { phase: Phase::Preface, frame_bytes_max, durability, called }
     }
 
-    /// Whether the peer has not shown that it speaks the protocol.
+    /// Returns true until the peer has sent the preface.
     pub(super) fn is_at_preface(&self) -> bool {
         self.phase == Phase::Preface
     }
 
-    /// The durability of what waits show.
+    /// Returns the durability of the answers to waits.
     pub(super) fn durability(&self) -> Option<Durability> {
         self.durability
     }
@@ -127,7 +127,7 @@ impl NativeProtocol {
             return Ok(Some(Received::Own(hello.into())));
         }
         if is_bare(header.kind) && !body.is_empty() {
-            return Err(protocol("a body where there is none"));
+            return Err(protocol("a frame with a body that must have none"));
         }
         Ok(Some(match header.kind {
             Kind::Request if id == 0 => return Err(protocol("request id 0 is the connection's")),
@@ -196,7 +196,7 @@ impl NativeProtocol {
         let header = Header { durability, ..Header::bare(Kind::Reply, id) };
         match out.frame(header, reply, self.frame_bytes_max, values) {
             Err(CodecError::TooLarge { bytes, max }) => {
-                // The limits of the store are checked to make this impossible.
+                // `Config::check` rejects limits that make this possible.
                 tracing::error!(bytes, max, "a reply does not fit in a frame");
                 let message = format!("the reply of {bytes} bytes does not fit in a frame");
                 let name = "rpc.frame_bytes_max".to_owned();
@@ -214,7 +214,7 @@ impl NativeProtocol {
     }
 }
 
-/// Our own bodies encode; one that does not is a defect that ends this connection alone.
+/// Ends the connection if a body of our own cannot be encoded, which is a defect.
 fn framed(encoded: Result<usize, CodecError>) -> Result<(), End> {
     encoded.map(|_| ()).map_err(|error| {
         tracing::error!(%error, "a frame could not be encoded");
@@ -313,7 +313,7 @@ impl Protocol for NativeProtocol {
         if is_new {
             out.buffer().extend_from_slice(&PREFACE);
         }
-        // An error is far below any limit of frames.
+        // An error cannot exceed the limit of a frame.
         let wire = WireError::from(error);
         let _ = encode_frame(out.buffer(), Kind::Error, 0, 0, &wire, usize::MAX);
     }
@@ -327,12 +327,12 @@ impl Protocol for NativeProtocol {
     }
 }
 
-/// Frames that have no body.
+/// Returns true if frames of this kind have no body.
 fn is_bare(kind: Kind) -> bool {
     matches!(kind, Kind::Cancel | Kind::Ping | Kind::Pong | Kind::Goodbye)
 }
 
-/// What a request asks for; an error concerns it alone.
+/// Decodes a request; an error concerns only this request.
 fn call(header: &Header, body: &[u8]) -> Result<RpcCall, Error> {
     let refused = |code, error| Error::new(code, format!("request refused: {error}"));
     let call = decode::<WireCall<'_>>(body).map(RpcCall::from);
@@ -345,7 +345,7 @@ fn call(header: &Header, body: &[u8]) -> Result<RpcCall, Error> {
     Ok(call)
 }
 
-/// Returns what a client is told of the server that it has reached.
+/// Returns the facts about the server for the answer to a hello.
 pub(super) async fn new_welcome(
     dispatcher: &RequestDispatcher,
 ) -> Result<WireWelcome<'static>, End> {
@@ -361,7 +361,7 @@ pub(super) async fn new_welcome(
     })
 }
 
-/// As [`framed`], of a push.
+/// Does the same as [`framed`], for a push.
 pub(super) fn pushed(written: Result<WrittenPush, CodecError>) -> Result<WrittenPush, End> {
     written.map_err(|error| {
         tracing::error!(%error, "a push could not be encoded");

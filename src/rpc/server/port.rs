@@ -1,4 +1,4 @@
-//! [`PortProtocol`]: what is spoken on a port of Wakeful, the native protocol or JSON, as the peer begins.
+//! [`PortProtocol`]: the native protocol or JSON, as the first byte of the peer decides.
 
 use super::json::JsonProtocol;
 use super::native::{HELLO_BYTES_MAX, NativeItem, NativeProtocol};
@@ -10,19 +10,19 @@ use crate::front::{
 };
 use crate::rpc::json::{ConnectionStart, JsonRequest};
 
-/// What is spoken on one connection: the native protocol, until a first byte shows that it is JSON.
+/// The protocol of one connection: the native one, unless the first byte shows that it is JSON.
 pub(crate) enum PortProtocol {
     Native(NativeProtocol),
     Json(Box<JsonProtocol>),
 }
 
-/// What is only in one of the two.
+/// An item that only one of the two protocols has.
 pub(crate) enum PortItem {
     Native(NativeItem),
     Json(JsonRequest),
 }
 
-/// Does the same with whichever is spoken.
+/// Evaluates the expression for either protocol.
 macro_rules! either {
     ($self:expr, $protocol:ident => $do:expr) => {
         match $self {
@@ -106,7 +106,7 @@ impl Protocol for PortProtocol {
                 native.take(item, dispatcher, out).await
             }
             (Self::Json(json), PortItem::Json(ask)) => json.take(ask, dispatcher, out).await,
-            // What is spoken does not change after its first item.
+            // The protocol does not change after the first item.
             (Self::Native(_), PortItem::Json(_)) | (Self::Json(_), PortItem::Native(_)) => {
                 Err(End::Gone)
             }

@@ -1,4 +1,4 @@
-//! Pushes in the types of the wire, of the batch of a stream: one at a time.
+//! Converts the batch of a stream to wire types, one push at a time.
 
 use super::large_values::large_values_of;
 use crate::config::PUSH_BYTES;
@@ -9,10 +9,10 @@ use crate::rpc::codec::CodecError;
 use crate::rpc::proto::{WireDelivery, WireError, WireEvent, WireKeyValue, WirePush};
 use crate::watch::{View, WatchDelivery, WatchUpdate};
 
-/// Events of a frame among which large values are looked for: as many small ones fill it.
+/// Maximum number of events searched for large values; this many small ones fill a frame.
 const FRAME_EVENTS: usize = 1024;
 
-/// Returns the values of the next push, and maybe of others, that are too large to be copied.
+/// Returns the values too large to be copied of the next push, possibly with some of later ones.
 pub(super) fn next_large_values(cursor: &PushCursor) -> Vec<Blob> {
     match cursor.next().map(|delivery| &delivery.update) {
         Some(WatchUpdate::Events { first, .. }) => {
@@ -27,7 +27,7 @@ pub(super) fn next_large_values(cursor: &PushCursor) -> Vec<Blob> {
     }
 }
 
-/// Has `write` write the next push, and return its length.
+/// Lets `write` write the next push, and return its length.
 pub(super) fn write_next(
     cursor: &mut PushCursor,
     mut write: impl FnMut(&WirePush<'_>) -> Result<usize, CodecError>,
@@ -68,14 +68,14 @@ pub(super) fn write_next(
     Ok(WrittenPush { bytes, ended, closes: false })
 }
 
-/// A frame of events: of as many deliveries as fit, from where the last frame ended; and
-/// where this one ends.
+/// Returns a push of events with as many deliveries as fit, from the position of the cursor, and the
+/// position where it ends.
 fn next_events(cursor: &PushCursor) -> (WirePush<'_>, usize, usize) {
     let mut events: Vec<WireEvent<'_>> = Vec::new();
     let mut deliveries: Vec<WireDelivery> = Vec::new();
     let ((mut at, mut offset), mut bytes) = (cursor.at(), 0);
     let batch = cursor.batch();
-    // The last delivery written whole, and where its events are in this frame.
+    // The last complete delivery, and the index of its events in this frame.
     let mut shared: Option<((u32, u32, View), u32)> = None;
     while let Some(delivery) = batch.deliveries.get(at) {
         let WatchUpdate::Events { first, count, revision, skipped } = delivery.update else {
@@ -121,16 +121,16 @@ fn next_events(cursor: &PushCursor) -> (WirePush<'_>, usize, usize) {
     (WirePush::Events { events, deliveries }, at, offset)
 }
 
-/// A part of a delivery.
+/// The part of a delivery in one frame.
 struct DeliveryPart {
     revision: u64,
-    /// Its last revision goes on in the next part.
+    /// True if its last revision continues in the next part.
     fragment: bool,
-    /// It is the last part.
+    /// True if it is the last part.
     last: bool,
 }
 
-/// Takes events until the frame is full; at least one.
+/// Takes events until the frame is full, but at least one; returns their number.
 fn take_events<'a>(
     rest: &'a [Event],
     view: View,
@@ -152,7 +152,7 @@ fn take_events<'a>(
     taken
 }
 
-/// What the first `taken` of `rest`, whose whole reaches up to `revision`, are.
+/// Describes the first `taken` events of `rest`, which as a whole reaches up to `revision`.
 fn part_of(rest: &[Event], taken: usize, revision: u64) -> DeliveryPart {
     let last = taken.checked_sub(1).and_then(|last| rest.get(last)).map(Event::revision);
     match (last, rest.get(taken).map(Event::revision)) {

@@ -1,4 +1,4 @@
-//! Why what cannot be read ends its connection.
+//! The reasons why unreadable input ends a connection.
 
 use crate::error::{Details, Error, ErrorCode};
 use crate::front::{Fatal, protocol};
@@ -6,7 +6,7 @@ use crate::rpc::codec::CodecError;
 use crate::rpc::frame::{LINK_PREFACE, PREFACE};
 use crate::rpc::http;
 
-/// Why a frame before a login ends the connection.
+/// Returns the reason for an unreadable frame before the login.
 pub(super) fn bad_login(error: CodecError) -> Fatal {
     let CodecError::TooLarge { bytes, max } = error else { return fatal(error) };
     let name = "rpc.login_frame_bytes_max".to_owned();
@@ -18,7 +18,7 @@ pub(super) fn bad_login(error: CodecError) -> Fatal {
     Fatal::Error(Error::new(ErrorCode::FrameTooLarge, message).with_details(details))
 }
 
-/// Why a frame before the welcome does.
+/// Returns the reason for an unreadable hello.
 pub(super) fn bad_hello(error: CodecError) -> Fatal {
     match error {
         CodecError::TooLarge { .. } => protocol("the hello is longer than 1024 bytes"),
@@ -26,7 +26,7 @@ pub(super) fn bad_hello(error: CodecError) -> Fatal {
     }
 }
 
-/// Why any other does.
+/// Returns the reason for any other unreadable frame.
 pub(super) fn fatal(error: CodecError) -> Fatal {
     let message = format!("{error}; the connection closes");
     Fatal::Error(match error {
@@ -39,13 +39,13 @@ pub(super) fn fatal(error: CodecError) -> Fatal {
     })
 }
 
-/// Whether more bytes must come before [`not_wakeful`] is certain of its answer, so that the answer is
-/// the same however the bytes arrive.
+/// Returns true if [`not_wakeful`] needs more bytes, so that its answer does not depend on how the
+/// bytes arrive.
 pub(in crate::rpc) fn is_undecided(start: &[u8]) -> bool {
     start.len() < PREFACE.len() && (LINK_PREFACE.starts_with(start) || http::is_undecided(start))
 }
 
-/// What a peer that does not begin with the preface is told.
+/// Returns the refusal of a peer whose first bytes are not the preface.
 pub(in crate::rpc) fn not_wakeful(start: &[u8]) -> &'static str {
     let same = start.iter().zip(&PREFACE).take_while(|(a, b)| a == b).count();
     match start {

@@ -1,4 +1,4 @@
-//! [`SocketAcceptor`]: what a port asks of a socket before there is a connection, and what is spoken then.
+//! [`SocketAcceptor`]: the handshake of a port, TLS or none, and its protocol.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,14 +19,14 @@ use crate::session::Identity;
 
 #[derive(Clone)]
 pub(crate) enum SocketAcceptor {
-    /// Nothing.
+    /// No handshake.
     Plain,
     #[cfg(feature = "tls")]
     Tls(Arc<TlsHandshaker>),
 }
 
 impl SocketAcceptor {
-    /// With `tls`, as [`TlsHandshaker::open`].
+    /// Returns the acceptor of a plain port, or with `tls` of a TLS port.
     ///
     /// # Errors
     /// Those of [`TlsHandshaker::open`].
@@ -40,8 +40,8 @@ impl SocketAcceptor {
         !matches!(self, Self::Plain)
     }
 
-    /// What carries the connection, and who has been proved to be there; `None` if nobody came
-    /// through by `deadline`. Cancel: the socket is closed.
+    /// Returns the carrier of the connection, and the identity that the peer has proved; `None` if
+    /// the handshake fails or lasts beyond `deadline`. Cancel: the socket is closed.
     pub(in crate::rpc) async fn accept(
         &self,
         socket: TcpStream,
@@ -55,7 +55,7 @@ impl SocketAcceptor {
             }
             #[cfg(feature = "tls")]
             Self::Tls(handshaker) => {
-                // Boxed: for no longer than it lasts a part of what every connection costs.
+                // Boxed, so that the memory of the handshake is not part of every connection's task.
                 let AcceptedPeer { socket, identity } =
                     Box::pin(handshaker.accept(socket, peer, deadline)).await?;
                 Some((socket, identity))
@@ -90,7 +90,8 @@ impl Accept for SocketAcceptor {
     }
 }
 
-/// Returns the protocol of a new connection to `node`, whose server is `called` so if not by its own name.
+/// Returns the protocol of a new connection to `node`; `called` is the name of the server on a link,
+/// if it differs from its own.
 pub(super) fn new_protocol(node: &Wakeful, called: Option<Arc<str>>) -> PortProtocol {
     let frame_bytes_max = node.rpc().frame_bytes_max;
     PortProtocol::Native(NativeProtocol::new(frame_bytes_max, node.durability(), called))

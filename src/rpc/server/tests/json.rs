@@ -1,4 +1,4 @@
-//! What is understood of JSON, however it comes.
+//! Decoding of JSON, split and joined in every way.
 
 use std::time::{Duration, Instant};
 

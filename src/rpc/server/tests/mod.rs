@@ -14,7 +14,7 @@ use crate::rpc::frame::{Kind, PREFACE};
 use crate::rpc::proto::WireHello;
 use crate::{Config, Wakeful};
 
-/// As after a defect: nobody waits for ever for a store that is gone.
+/// After a defect of the store, connections end instead of waiting without a limit.
 #[actix_rt::test]
 async fn r4_connections_end_when_the_store_is_gone() {
     let mut config = Config::new();

@@ -1,4 +1,4 @@
-//! What is understood of frames, however they come.
+//! Decoding of frames, split and joined in every way.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use crate::rpc::server::decoded::PortReader;
 use crate::rpc::server::native::NativeItem;
 use crate::rpc::server::port::PortItem;
 
-/// What was understood, in words.
+/// Describes an item in words.
 fn tell(received: Received<PortItem>) -> String {
     match received {
         Received::Own(PortItem::Native(NativeItem::Hello { client, .. })) => {

@@ -2,18 +2,18 @@
 
 use std::collections::VecDeque;
 
-/// Requests whose answers come later, most of them in the order of the requests.
+/// Ids of requests whose answers come later, most of them in the order of the requests.
 #[derive(Default)]
 pub(super) struct DeferredRequests {
     ids: VecDeque<u64>,
-    /// Those whose answer came before it was known that it comes later.
+    /// Requests whose answer arrived before [`begin`](Self::begin).
     early: Vec<u64>,
-    /// Those that read files: their answers are large.
+    /// Requests that read files, whose answers are large.
     files: Vec<u64>,
 }
 
 impl DeferredRequests {
-    /// The answer to `id` comes later; `large` if it is a part of a file.
+    /// Notes that the answer to `id` comes later; `large` if it is part of a file.
     pub(super) fn begin(&mut self, id: u64, large: bool) {
         match self.early.iter().position(|early| *early == id) {
             Some(at) => drop(self.early.swap_remove(at)),
@@ -28,7 +28,7 @@ impl DeferredRequests {
 
     pub(super) fn end(&mut self, id: u64) {
         self.files.retain(|file| *file != id);
-        match self.ids.iter().position(|withheld| *withheld == id) {
+        match self.ids.iter().position(|deferred| *deferred == id) {
             Some(at) => drop(self.ids.remove(at)),
             None => self.early.push(id),
         }
@@ -46,7 +46,7 @@ impl DeferredRequests {
         self.ids.len()
     }
 
-    /// Whether any of them will be large.
+    /// Returns true if any of the answers will be large.
     pub(super) fn has_large(&self) -> bool {
         !self.files.is_empty()
     }

@@ -1,28 +1,28 @@
-//! [`PendingRequest`]: what a connection has asked of the store.
+//! [`PendingRequest`]: a request of a connection that was handed to the store.
 
 use crate::auth::Access;
 use crate::model::KeyRange;
 use crate::watch::WatcherHandle;
 
-/// A request handed to the store.
+/// A request that was handed to the store and has no answer yet.
 pub(super) struct PendingRequest {
     pub(super) id: u64,
     pub(super) about: Purpose,
-    /// Of waits and watches, where there are users; to see whether they are permitted still.
+    /// The scope of a wait or watch, to check its permission again; only on a server with users.
     pub(super) awaits: Option<Box<PendingWatch>>,
 }
 
-/// What a wait, or a watch, is about.
+/// The identity and scope of a wait or watch.
 pub(super) struct PendingWatch {
-    /// Of a watch.
+    /// The id of a watch; 0 for a wait.
     pub(super) watch_id: u64,
     pub(super) interest: WatchScope,
 }
 
-/// What a wait, or a watch, needs for as long as it lasts.
+/// The keys that a wait or watch must be permitted for as long as it lasts.
 pub(super) struct WatchScope {
     pub(super) range: KeyRange,
-    /// It began with what there was, some of which may be still to be shown.
+    /// True if the watch reads existing keys or events, some of which may still have to be sent.
     pub(super) reads: bool,
 }
 
@@ -32,17 +32,17 @@ impl WatchScope {
     }
 }
 
-/// A wait without its answer.
+/// A parked wait.
 pub(super) struct UnansweredWait {
     pub(super) handle: WatcherHandle,
-    /// What it is about, where there are users.
+    /// The scope of the wait; only on a server with users.
     pub(super) interest: Option<WatchScope>,
 }
 
 #[derive(Clone, Copy)]
 pub(super) enum Purpose {
     Plain,
-    /// Reads a part of a file.
+    /// Reads part of a file, so the answer is large.
     File,
     Open {
         window_bytes: u32,

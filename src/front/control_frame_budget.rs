@@ -1,4 +1,4 @@
-//! [`ControlFrameBudget`]: how many frames a peer may send that ask for nothing.
+//! [`ControlFrameBudget`]: limits the frames of a peer that request nothing.
 
 use std::time::{Duration, Instant};
 
@@ -7,10 +7,11 @@ use crate::error::{Details, Error, ErrorCode};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// How many frames a peer may send that ask for nothing: pings, pongs, cancels and credits.
+/// Limits the frames of a peer that request nothing: pings, pongs, cancels and credits.
 ///
-/// Each request may be cancelled, and each push credited, so those earn one each. Beyond that there
-/// are so many in a second: enough for anybody, and no way to keep the server busy for nothing.
+/// A request may be cancelled, and a push credited, so each earns one control frame. Beyond that,
+/// `rpc.control_frames_max` per second are enough for a regular client, and too few to keep the
+/// server busy.
 pub(super) struct ControlFrameBudget {
     left: u64,
     since: Instant,
@@ -21,15 +22,15 @@ impl ControlFrameBudget {
         Self { left: per_second, since: now }
     }
 
-    /// Requests were made, or pushes sent.
+    /// Adds one control frame for each request received and each push sent.
     pub(super) fn earn(&mut self, frames: u64) {
         self.left = self.left.saturating_add(frames);
     }
 
-    /// Frames came that ask for nothing.
+    /// Subtracts received control frames.
     ///
     /// # Errors
-    /// `LimitExceeded`: they are too many.
+    /// `LimitExceeded` if they exceed the budget.
     pub(super) fn spend(&mut self, frames: u64, per_second: u64) -> Result<(), Error> {
         if frames == 0 {
             return Ok(());
@@ -63,22 +64,22 @@ mod tests {
     #[test]
     fn z15_frames_that_ask_for_nothing_are_limited_by_the_second() {
         let start = Instant::now();
-        let mut allowance = ControlFrameBudget::new(start, 10);
-        assert!(allowance.spend_at(start, 10, 10).is_ok());
-        let refusal = allowance.spend_at(start, 1, 10).unwrap_err();
+        let mut budget = ControlFrameBudget::new(start, 10);
+        assert!(budget.spend_at(start, 10, 10).is_ok());
+        let refusal = budget.spend_at(start, 1, 10).unwrap_err();
         assert_eq!(refusal.code, ErrorCode::LimitExceeded);
-        assert!(allowance.spend_at(start + SECOND, 10, 10).is_ok());
-        assert!(allowance.spend_at(start + 3 * SECOND, 11, 10).is_err(), "nothing is saved up");
+        assert!(budget.spend_at(start + SECOND, 10, 10).is_ok());
+        assert!(budget.spend_at(start + 3 * SECOND, 11, 10).is_err(), "nothing is saved up");
     }
 
     #[test]
     fn z14_every_request_and_every_push_earns_one() {
         let start = Instant::now();
-        let mut allowance = ControlFrameBudget::new(start, 10);
-        allowance.earn(100);
-        assert!(allowance.spend_at(start, 110, 10).is_ok());
-        assert!(allowance.spend_at(start, 1, 10).is_err());
-        allowance.earn(5);
-        assert!(allowance.spend_at(start, 5, 10).is_ok(), "what is earned later counts");
+        let mut budget = ControlFrameBudget::new(start, 10);
+        budget.earn(100);
+        assert!(budget.spend_at(start, 110, 10).is_ok());
+        assert!(budget.spend_at(start, 1, 10).is_err());
+        budget.earn(5);
+        assert!(budget.spend_at(start, 5, 10).is_ok(), "what is earned later counts");
     }
 }
