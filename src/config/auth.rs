@@ -137,10 +137,11 @@ impl Default for AuthConfig {
 /// Number of keys of a lease up to which every use of the lease checks all of them again.
 pub(crate) const JUDGED_KEYS_MAX: usize = 64;
 
-/// Number of keys of a larger lease that are checked in one turn.
+/// Number of keys of larger leases that a request checks in one turn, and of keys of smaller ones that
+/// it checks again at each use.
 pub(crate) const JUDGED_AT_ONCE: usize = 2_048;
 
-/// Maximum number of remembered permissions to larger leases.
+/// Maximum number of remembered permissions to larger leases, or twice as many as one request needs.
 pub(crate) const VERDICTS_MAX: usize = 4_096;
 
 /// Upper bound of `auth.hash_threads`.

@@ -11,7 +11,7 @@ use super::idempotency::IdempotentWrite;
 #[cfg(any(test, feature = "internals"))]
 use super::large::Completed;
 use super::large::WriteRest;
-use super::lease_keys::LeaseKeys;
+use super::lease_keys::{LeaseBinding, LeaseKeys};
 use super::{Micros, StepBudget, StoreError, StoreState};
 use crate::config::record::DELETE_BYTES;
 use crate::fair::{ClientId, Excess, FairShares};
@@ -27,8 +27,6 @@ pub(crate) struct Lease {
     pub(crate) keys: LeaseKeys,
     /// The most bytes of a journal record that the end of the lease takes.
     pub(crate) end_bytes: usize,
-    /// The number of the last binding of a key to this lease, among all bindings; 0 if there was none.
-    last_bound: u64,
     /// Made by a set with a time to live: belongs to that one key and ends with it.
     pub(crate) private: bool,
     /// The client that made the lease since the start; the journal does not record it.
@@ -123,7 +121,7 @@ impl Leases {
         self.deadlines.insert((deadline, id));
         let keys = LeaseKeys::default();
         let client = self.client;
-        let lease = Lease { ttl, deadline, keys, end_bytes: 0, last_bound: 0, private, client };
+        let lease = Lease { ttl, deadline, keys, end_bytes: 0, private, client };
         self.shares.take(client, 1);
         if let Some(before) = self.leases.insert(id, lease) {
             self.shares.give_back(before.client, 1);
@@ -309,9 +307,8 @@ impl StoreState {
         let bound = self.leases.bound + 1;
         let Some(lease) = self.leases.get_mut(id) else { return };
         let Some(record) = self.keys.record(slot) else { return };
-        lease.last_bound = bound;
         lease.end_bytes += DELETE_BYTES + record.key.len();
-        lease.keys.insert(slot, &record.key, &self.keys);
+        lease.keys.insert(slot, &record.key, bound, &self.keys);
         self.leases.bound = bound;
     }
 
@@ -414,25 +411,26 @@ impl StoreState {
     /// Returns the keys of a lease, in order; none if it does not exist.
     #[cfg(test)]
     pub(crate) fn lease_keys(&self, id: LeaseId) -> impl Iterator<Item = &Blob> {
-        self.lease_keys_after(id, &Blob::default())
-    }
-
-    /// Returns the keys of a lease above `after`, in order; none if it does not exist.
-    pub(crate) fn lease_keys_after(
-        &self,
-        id: LeaseId,
-        after: &Blob,
-    ) -> impl Iterator<Item = &Blob> + use<'_> {
-        let slots = self.leases.get(id).map(|lease| lease.keys.after(after, &self.keys));
+        let slots = self.leases.get(id).map(|lease| lease.keys.in_order(&self.keys));
         let keys = slots.into_iter().flatten();
         keys.filter_map(|slot| self.keys.record(slot).map(|record| &record.key))
     }
 
-    /// Returns the number of the lease's keys, and a number that differs whenever a key was bound to
-    /// the lease, even if the lease has ended and another has its id. `None` if the lease does not
-    /// exist.
-    pub(crate) fn lease_extent(&self, id: LeaseId) -> Option<(usize, u64)> {
-        self.leases.get(id).map(|lease| (lease.keys.len(), lease.last_bound))
+    /// Returns the keys that were bound to a lease after `after`, in the order in which they were bound;
+    /// none if the lease does not exist.
+    pub(crate) fn lease_keys_bound_after(
+        &self,
+        id: LeaseId,
+        after: LeaseBinding,
+    ) -> impl Iterator<Item = (LeaseBinding, &Blob)> {
+        let bound = self.leases.get(id).map(|lease| lease.keys.bound_after(after));
+        let key_of = |slot| self.keys.record(slot).map(|record| &record.key);
+        bound.into_iter().flatten().filter_map(move |(at, slot)| key_of(slot).map(|key| (at, key)))
+    }
+
+    /// Returns the number of a lease's keys; 0 if the lease does not exist.
+    pub(crate) fn lease_size(&self, id: LeaseId) -> usize {
+        self.leases.get(id).map_or(0, |lease| lease.keys.len())
     }
 
     /// Returns whether a key is bound to a lease.

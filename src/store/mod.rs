@@ -62,6 +62,7 @@ pub(crate) use history::{EventSeq, HistoryEntry};
 pub(crate) use idempotency::IdempotentWrite;
 pub(crate) use journaled::Mark;
 pub(crate) use large::Completed;
+pub(crate) use lease_keys::LeaseBinding;
 pub(crate) use read::PageCapacity;
 pub(crate) use shares::Shares;
 pub(crate) use snapshot::StoreSnapshot;

@@ -402,7 +402,6 @@ impl StoreActor {
         if hides {
             self.hub.state_mut().hide_leases(Vec::new());
         }
-        self.leases.done(batch.restriction.as_ref(), self.hub.state());
         batch.note(worked);
     }
 

@@ -9,7 +9,7 @@ use crate::actor::lease_guard::LeaseGuard;
 use crate::actor::message::Task;
 use crate::auth::{Access, Action, Pattern, Role};
 use crate::config::Config;
-use crate::config::auth::{JUDGED_AT_ONCE, JUDGED_KEYS_MAX};
+use crate::config::auth::{JUDGED_AT_ONCE, JUDGED_KEYS_MAX, VERDICTS_MAX};
 use crate::model::{
     DeleteRequest, KeyRange, KvRequest, LeaseGrantRequest, LeaseId, SetRequest, TxnOp, TxnRequest,
 };
@@ -140,7 +140,6 @@ impl Model {
         if hidden.is_empty() {
             self.apply(request);
         }
-        self.guard.done(access.as_ref(), &self.state);
         Ok(())
     }
 
@@ -227,34 +226,67 @@ fn s10_the_keys_of_a_large_lease_are_judged_in_slices_and_once() {
     }
     model.apply(KvRequest::Set(Model::set("b/0", 7)));
     for request in [KvRequest::LeaseTimeToLive(7), KvRequest::LeaseRevoke(7)] {
-        assert_eq!(slices(&mut model, request.clone()), (KEYS.div_ceil(JUDGED_AT_ONCE), vec![7]));
+        assert_eq!(slices(&mut model, request.clone()), (1, vec![7]), "only the new key is judged");
         assert_eq!(slices(&mut model, request), (1, vec![7]));
     }
 }
 
+/// Judges a slice of a piece of work; returns whether all is known, and checks that the slice is one.
+fn judge_some(model: &mut Model, access: &Option<Arc<Access>>, task: &Task) -> bool {
+    let before = model.state.steps_taken();
+    let is_known = model.guard.judge_some(access.as_ref(), &model.state, task);
+    let steps = model.state.steps_taken() - before;
+    assert!(steps <= JUDGED_AT_ONCE as u64, "{steps} steps in one turn");
+    is_known
+}
+
+/// Regression: a key bound between two slices made the next turn judge all keys.
 #[test]
 fn s10_a_lease_that_others_bind_keys_to_all_the_time_is_judged_all_the_same() {
+    const KEYS: usize = 10_000;
     let mut model = Model::new();
     let ttl = Duration::from_secs(60);
     model.apply(KvRequest::LeaseGrant(LeaseGrantRequest { id: 7, ttl }));
-    for n in 0..10_000 {
+    for n in 0..KEYS {
         model.apply(KvRequest::Set(Model::set(&format!("a/{n:05}"), 7)));
     }
     let access = model.people[0].clone();
-    let request = KvRequest::LeaseKeepAlive(7).into();
-    let task = Task::Store { options: Default::default(), request };
-    let mut turns = 0;
-    while !model.guard.judge_some(access.as_ref(), &model.state, &task) {
-        turns += 1;
-        assert!(turns < 10, "it begins again and again");
-        model.apply(KvRequest::Set(Model::set(&format!("a/+{turns}"), 7)));
+    for request in [KvRequest::LeaseTimeToLive(7), KvRequest::LeaseRevoke(7)] {
+        let task = Task::Store { options: Default::default(), request: request.clone().into() };
+        let mut turns = 1;
+        // Half of them sort before all that is judged already.
+        while !judge_some(&mut model, &access, &task) {
+            turns += 1;
+            assert!(turns < 10, "it begins again and again");
+            for name in ["+", "~"] {
+                model.apply(KvRequest::Set(Model::set(&format!("a/{name}{turns}"), 7)));
+            }
+        }
+        assert_eq!(turns, KEYS.div_ceil(JUDGED_AT_ONCE));
+        assert!(model.guard.hidden(access.as_ref(), &model.state, &task).is_empty());
+        // What is bound later is judged, and nothing else.
+        model.apply(KvRequest::Set(Model::set("b/0", 7)));
+        let before = model.state.steps_taken();
+        assert!(judge_some(&mut model, &access, &task));
+        assert_eq!(model.guard.hidden(access.as_ref(), &model.state, &task), [7]);
+        assert_eq!(model.state.steps_taken(), before + 1, "{request:?}");
+        model.apply(KvRequest::Delete(DeleteRequest {
+            range: KeyRange::key("b/0"),
+            return_previous: false,
+        }));
     }
-    assert!(model.guard.hidden(access.as_ref(), &model.state, &task).is_empty());
+}
+
+/// Returns a transaction that binds a key to each lease.
+fn binds_to(leases: impl Iterator<Item = LeaseId>) -> Task {
+    let success = leases.map(|id| TxnOp::Set(Model::set(&format!("a/+{id}"), id))).collect();
+    let request = KvRequest::Txn(TxnRequest { success, ..Default::default() });
+    Task::Store { options: Default::default(), request: request.into() }
 }
 
 /// Regression: a lease that was judged as a whole let those after it be judged as a whole too.
 #[test]
-fn s10_of_many_leases_at_most_one_is_judged_as_a_whole() {
+fn s10_of_many_leases_none_is_judged_as_a_whole() {
     let mut model = Model::new();
     let ttl = Duration::from_secs(60);
     for (id, name) in [(7, "a"), (8, "b")] {
@@ -264,14 +296,55 @@ fn s10_of_many_leases_at_most_one_is_judged_as_a_whole() {
         }
     }
     let access = model.people[0].clone();
-    let set = |id| TxnOp::Set(Model::set("a/+", id));
-    let request =
-        KvRequest::Txn(TxnRequest { success: vec![set(7), set(8)], ..Default::default() });
-    let task = Task::Store { options: Default::default(), request: request.into() };
-    assert!(!model.guard.judge_some(access.as_ref(), &model.state, &task));
+    let task = binds_to([7, 8].into_iter());
+    assert!(!judge_some(&mut model, &access, &task));
     model.apply(KvRequest::Set(Model::set("a/-", 7)));
-    let before = model.state.steps_taken();
-    assert!(!model.guard.judge_some(access.as_ref(), &model.state, &task));
-    let steps = (model.state.steps_taken() - before) as usize;
-    assert!(steps <= 10_001 + JUDGED_AT_ONCE, "{steps} steps");
+    let mut turns = 2;
+    while !judge_some(&mut model, &access, &task) {
+        turns += 1;
+    }
+    assert_eq!(turns, 20_001_usize.div_ceil(JUDGED_AT_ONCE));
+}
+
+/// Regression: a transaction that names many leases of few keys each judged all of them in one turn, and
+/// again at each use.
+#[test]
+fn s10_many_leases_of_few_keys_are_judged_in_slices_and_once() {
+    const LEASES: u64 = 1_024;
+    let mut model = Model::new();
+    let ttl = Duration::from_secs(60);
+    for id in 10..10 + LEASES {
+        model.apply(KvRequest::LeaseGrant(LeaseGrantRequest { id, ttl }));
+        let keys = if id % 2 == 0 { 8 } else { JUDGED_KEYS_MAX };
+        for n in 0..keys {
+            model.apply(KvRequest::Set(Model::set(&format!("a/{id}/{n}"), id)));
+        }
+    }
+    let access = model.people[0].clone();
+    let task = binds_to(10..10 + LEASES);
+    for _ in 0..2 {
+        while !judge_some(&mut model, &access, &task) {}
+        let before = model.state.steps_taken();
+        assert!(model.guard.hidden(access.as_ref(), &model.state, &task).is_empty());
+        assert!(model.state.steps_taken() - before <= JUDGED_AT_ONCE as u64);
+        // Others cannot make it forget all this.
+        for other in 0..VERDICTS_MAX as u64 / 4 {
+            let id = 10 + 2 * (other % (LEASES / 2)) + 1;
+            model.apply(KvRequest::Set(Model::set(&format!("a/{id}/more"), id)));
+            let request = KvRequest::LeaseKeepAlive(id).into();
+            let task = Task::Store { options: Default::default(), request };
+            let who = model.people[1].clone();
+            assert!(judge_some(&mut model, &who, &task));
+        }
+        let before = model.state.steps_taken();
+        while !judge_some(&mut model, &access, &task) {}
+        let again = (model.state.steps_taken() - before) as usize;
+        assert!(again <= 2 * JUDGED_AT_ONCE, "{again} keys are judged again");
+    }
+    // A key that is not permitted is found, in a lease of few keys and in one of many.
+    for id in [LEASES, LEASES + 1] {
+        model.apply(KvRequest::Set(Model::set("b/0", id)));
+        while !judge_some(&mut model, &access, &task) {}
+        assert_eq!(model.guard.hidden(access.as_ref(), &model.state, &task), [id]);
+    }
 }
