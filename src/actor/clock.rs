@@ -12,7 +12,9 @@ use crate::store::Micros;
 
 /// Differences to the machine's time of day up to this one are ignored: a clock that is being
 /// disciplined moves by this much.
-const DRIFT_MS: i64 = 500;
+const DRIFT_MICROS: i64 = 500_000;
+
+const MICROS_PER_MILLI: i64 = 1_000;
 
 /// How often the clock must be read, so that a gap shows that the process did not run.
 pub(super) const CLOCK_READ_EVERY: Duration = Duration::from_secs(1);
@@ -33,8 +35,9 @@ pub(crate) struct Clock {
 impl Clock {
     /// Starts the clock of a service whose newest record was written at `last` (0: no record).
     pub(crate) fn new(config: &QueueConfig, last: UnixMillis) -> Self {
-        let readings = Readings::new(config.clock_settle, last, time_of_day());
-        Self { started: environment::now(), readings: Rc::new(RefCell::new(readings)) }
+        let started = environment::now();
+        let readings = Readings::new(config.clock_settle, last, environment::time_of_day());
+        Self { started, readings: Rc::new(RefCell::new(readings)) }
     }
 
     /// Reads both clocks.
@@ -45,7 +48,7 @@ impl Clock {
     /// Returns the times at a reading of the monotonic clock that was just made; reads the time of day.
     pub(super) fn now_at(&self, reading: Instant) -> Now {
         let elapsed = reading.saturating_duration_since(self.started);
-        self.readings.borrow_mut().read(elapsed, time_of_day())
+        self.readings.borrow_mut().read(elapsed, environment::time_of_day())
     }
 
     /// Returns the steady time of a reading of the clock that was just made.
@@ -59,6 +62,13 @@ impl Clock {
     /// Returns the part of the time of day that does not count as age, see [`Readings::unaged`].
     pub(super) fn unaged(&self) -> UnixMillis {
         self.readings.borrow().unaged
+    }
+
+    /// Returns the wait that, counted from `now`, ends at `deadline` and not before, however long ago
+    /// `now` was read.
+    pub(super) fn wait_until(&self, deadline: Instant, now: Now) -> Duration {
+        let micros = self.steady(deadline).saturating_add(1).saturating_sub(now.steady);
+        Duration::from_micros(micros)
     }
 
     /// Returns the steady time of `at`, which must be recent.
@@ -80,7 +90,8 @@ struct Readings {
     read_at: Micros,
     /// The time during which the process did not run.
     stalled: Micros,
-    /// The time of day less the time since the start.
+    /// The time of day less the time since the start, in microseconds: due times in milliseconds would
+    /// be early by the sum of what two readings are rounded down.
     offset: i64,
     /// The offset after a jump of the machine's time of day, and the time of the jump.
     jump: Option<(i64, Duration)>,
@@ -93,20 +104,20 @@ struct Readings {
 impl Readings {
     /// Starts the time of day at `last` or at the machine's, whichever is later; but at the machine's
     /// if that is so much earlier that the last record must have been written by a wrong clock.
-    fn new(settle: Duration, last: UnixMillis, machine: UnixMillis) -> Self {
-        let set_back = last.saturating_sub(machine);
-        let mut utc = machine.max(last);
+    fn new(settle: Duration, last: UnixMillis, machine: Duration) -> Self {
+        let set_back = last.saturating_sub(millis(machine));
+        let mut utc = machine.max(Duration::from_millis(last));
         if set_back > CLOCK_SET_BACK_MS {
             let ahead_s = set_back / 1_000;
             tracing::warn!(ahead_s, "the last record is ahead of the time of day, which is used");
             utc = machine;
         }
-        let unaged = if last == 0 { 0 } else { utc.saturating_sub(last) };
+        let unaged = if last == 0 { 0 } else { millis(utc).saturating_sub(last) };
         Self {
             settle,
             read_at: 0,
             stalled: 0,
-            offset: signed(utc),
+            offset: signed(micros(utc)),
             jump: None,
             unaged,
             starting: unaged > 0,
@@ -114,13 +125,12 @@ impl Readings {
     }
 
     /// Takes a reading: the time since the start, and the machine's time of day.
-    fn read(&mut self, elapsed: Duration, machine: UnixMillis) -> Now {
-        let micros = micros(elapsed);
-        self.note_gap(micros);
-        let passed = signed(millis(elapsed));
-        self.compare(signed(machine).saturating_sub(passed), elapsed);
-        let utc = u64::try_from(self.offset.saturating_add(passed)).unwrap_or(0);
-        Now { steady: self.steady(micros), utc }
+    fn read(&mut self, elapsed: Duration, machine: Duration) -> Now {
+        let passed = micros(elapsed);
+        self.note_gap(passed);
+        self.compare(signed(micros(machine)).saturating_sub(signed(passed)), elapsed);
+        let utc = self.offset.saturating_add(signed(passed)) / MICROS_PER_MILLI;
+        Now { steady: self.steady(passed), utc: u64::try_from(utc).unwrap_or(0) }
     }
 
     /// Excludes the time since the last reading from the steady time, if the process did not run.
@@ -140,8 +150,9 @@ impl Readings {
 
     /// Compares the offset of the machine's time of day with the one in use.
     fn compare(&mut self, machine: i64, elapsed: Duration) {
-        let jumped_ms = machine.saturating_sub(self.offset);
-        if jumped_ms.abs() <= DRIFT_MS {
+        let jumped = machine.saturating_sub(self.offset);
+        let jumped_ms = jumped / MICROS_PER_MILLI;
+        if jumped.abs() <= DRIFT_MICROS {
             if self.jump.take().is_some() {
                 tracing::warn!("the time of day has jumped back; the earlier jump had no effect");
             }
@@ -152,7 +163,7 @@ impl Readings {
             return;
         }
         match self.jump {
-            Some((to, since)) if machine.saturating_sub(to).abs() <= DRIFT_MS => {
+            Some((to, since)) if machine.saturating_sub(to).abs() <= DRIFT_MICROS => {
                 if jumped_ms > 0 && elapsed.saturating_sub(since) >= self.settle {
                     tracing::warn!(jumped_ms, "the clock follows the jump of the time of day");
                     self.offset = machine;
@@ -176,8 +187,8 @@ impl Readings {
     }
 }
 
-fn signed(millis: UnixMillis) -> i64 {
-    i64::try_from(millis).unwrap_or(i64::MAX)
+fn signed(time: u64) -> i64 {
+    i64::try_from(time).unwrap_or(i64::MAX)
 }
 
 /// Returns a duration without the 128-bit arithmetic of [`Duration::as_micros`].
@@ -187,10 +198,6 @@ pub(super) const fn micros(elapsed: Duration) -> Micros {
 
 fn millis(elapsed: Duration) -> UnixMillis {
     UnixMillis::try_from(elapsed.as_millis()).unwrap_or(UnixMillis::MAX)
-}
-
-fn time_of_day() -> UnixMillis {
-    millis(environment::time_of_day())
 }
 
 #[cfg(test)]
@@ -209,7 +216,7 @@ mod tests {
 
     impl Machine {
         fn started(last: UnixMillis, utc: UnixMillis) -> Self {
-            let readings = Readings::new(SETTLE, last, utc);
+            let readings = Readings::new(SETTLE, last, Duration::from_millis(utc));
             Self { readings, elapsed: Duration::ZERO, offset: signed(utc) }
         }
 
@@ -221,8 +228,34 @@ mod tests {
         fn after(&mut self, gap: Duration) -> Now {
             self.elapsed += gap;
             let machine = signed(millis(self.elapsed)) + self.offset;
-            self.readings.read(self.elapsed, u64::try_from(machine).unwrap_or(0))
+            let machine = Duration::from_millis(u64::try_from(machine).unwrap_or(0));
+            self.readings.read(self.elapsed, machine)
         }
+    }
+
+    /// Regression: the start and the time since it were rounded down separately, so that a job pushed for
+    /// a time of day was due a millisecond before it.
+    #[test]
+    fn j10_the_time_of_day_is_the_machines_to_the_millisecond() {
+        for (start, elapsed) in [(900, 100), (999, 1), (1, 999), (500, 499), (0, 2_999)] {
+            let at = |micros| Duration::from_secs(1_000) + Duration::from_micros(micros);
+            let mut readings = Readings::new(SETTLE, 0, at(start));
+            let now = readings.read(Duration::from_micros(elapsed), at(start + elapsed));
+            assert_eq!(now.utc, millis(at(start + elapsed)), "{start} + {elapsed}");
+        }
+    }
+
+    #[test]
+    fn r2_a_wait_until_a_deadline_does_not_end_before_it() {
+        let clock = Clock::new(&crate::config::Config::new().queue, 0);
+        let now = clock.now();
+        // An hour later than `now`, less what a turn has taken since.
+        let hour = Duration::from_secs(3_600);
+        let deadline = clock.started + hour;
+        let wait = clock.wait_until(deadline, now);
+        let ends = clock.started + Duration::from_micros(now.steady) + wait;
+        assert!(ends >= deadline && ends <= deadline + Duration::from_micros(1));
+        assert!(wait > deadline.saturating_duration_since(environment::now()));
     }
 
     #[test]
@@ -279,7 +312,7 @@ mod tests {
     #[test]
     fn z29_a_clock_that_is_disciplined_is_not_followed_step_by_step() {
         let mut machine = Machine::started(0, 10 * DAY);
-        machine.offset += DRIFT_MS;
+        machine.offset += DRIFT_MICROS / MICROS_PER_MILLI;
         assert_eq!(machine.run(100).utc, 10 * DAY + millis(machine.elapsed));
     }
 

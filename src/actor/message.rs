@@ -26,6 +26,7 @@ use crate::model::{
 };
 use crate::queue::OutcomeQuery;
 use crate::session::Identity;
+use crate::store::Micros;
 use crate::watch::{EventBatch, WatchOwner, WatcherHandle};
 
 /// Executes one request to the store.
@@ -350,7 +351,8 @@ pub(crate) struct QueryOutcomes {
     pub(crate) query: OutcomeQuery,
     /// The jobs that the caller may see.
     pub(crate) sight: JobVisibility,
-    pub(crate) wait: Duration,
+    /// The time at which the wait for outcomes ends, on the steady clock of the service.
+    pub(crate) until: Micros,
 }
 
 /// Answers the requests that wait for the end of this job with its current description.

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::StorageActor;
 use super::caller::{Caller, Callers, ReplyTo};
-use super::clock::Clock;
+use super::clock::{Clock, micros};
 use super::fail_stop::FailStop;
 use super::job_guard::{JobVisibility, hides_job};
 use super::message::{
@@ -131,7 +131,10 @@ impl QueueActor {
                 self.callers.park(park, caller);
             }
             QueueAnswer::Ask(query) => match self.queue.borrow().check_wait(wait) {
-                Ok(wait) => self.seeks.push(QueryOutcomes { caller, query, sight, wait }),
+                Ok(wait) => {
+                    let until = now.steady.saturating_add(micros(wait));
+                    self.seeks.push(QueryOutcomes { caller, query, sight, until });
+                }
                 Err(error) => self.answers.push((caller, Err(error.into()))),
             },
         }
@@ -148,15 +151,15 @@ impl QueueActor {
     ) {
         if let Some(deadline) = work.deadline {
             // A recent reading, not that of the message: its earlier requests may have taken long.
-            let left = deadline.saturating_duration_since(turn.reading_for(deadline));
-            if left.is_zero() {
+            if deadline <= turn.reading_for(deadline) {
                 self.answers.push((caller, Err(QueueError::DeadlineExceeded.into())));
                 return;
             }
             if work.request.parks()
                 && let Ok(default) = self.queue.borrow().check_wait(None)
             {
-                work.request.wait_at_most(left, default);
+                // Counted from `now`, as waits are.
+                work.request.wait_at_most(self.clock.wait_until(deadline, now), default);
             }
         }
         let sight = JobVisibility::of(restriction, &work.request);

@@ -96,7 +96,7 @@ impl StorageActor {
         give(&mut self.durability_queue, &mut self.answers);
         let due = self.outcomes.borrow().next_due(now);
         let due = sooner_due(due, &self.durability_queue, &self.clock, now);
-        self.turns.arm(ctx, now.steady, due, |actor, ctx| {
+        self.turns.arm(ctx, &self.clock, now.steady, due, |actor, ctx| {
             actor.turns.fired();
             let now = actor.now();
             actor.finish(now, ctx);
@@ -239,11 +239,12 @@ impl Handler<QueryOutcomes> for StorageActor {
 
     fn handle(
         &mut self,
-        QueryOutcomes { caller, query, sight, wait }: QueryOutcomes,
+        QueryOutcomes { caller, query, sight, until }: QueryOutcomes,
         ctx: &mut Self::Context,
     ) {
         let now = self.now();
-        let wait = if self.stopping { Duration::ZERO } else { wait };
+        let left = Duration::from_micros(until.saturating_sub(now.steady));
+        let wait = if self.stopping { Duration::ZERO } else { left };
         let may = |topic: &Blob| sight.has(topic);
         let found = self.outcomes.borrow_mut().query(now, caller.client, query, wait, &may);
         match found {

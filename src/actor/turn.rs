@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, SpawnHandle};
 
-use super::clock::micros;
+use super::clock::{Clock, micros};
+use crate::environment;
 use crate::store::Micros;
 
 /// The time of the actor's next turn, if no message comes before.
@@ -18,6 +19,7 @@ impl TurnTimer {
     pub(super) fn arm<A: Actor<Context = Context<A>>>(
         &mut self,
         ctx: &mut Context<A>,
+        clock: &Clock,
         now: Micros,
         wait: Option<Duration>,
         turn: fn(&mut A, &mut Context<A>),
@@ -31,7 +33,9 @@ impl TurnTimer {
         if let Some((timer, _)) = self.timer.take() {
             ctx.cancel_future(timer);
         }
-        self.timer = Some((ctx.run_later(wait, turn), at));
+        // A timer counts from now, not from the last reading.
+        let left = at.saturating_sub(clock.steady(environment::now()));
+        self.timer = Some((ctx.run_later(Duration::from_micros(left), turn), at));
     }
 
     /// Notes that the timer has fired.

@@ -80,7 +80,7 @@ impl QueueActor {
         }
         let due = sooner_due(queue.next_due(now), &self.durability_queue, &self.clock, now);
         drop(queue);
-        self.turns.arm(ctx, now.steady, due, |actor, ctx| {
+        self.turns.arm(ctx, &self.clock, now.steady, due, |actor, ctx| {
             actor.turns.fired();
             let now = actor.now();
             actor.finish(now, ctx);

@@ -1,6 +1,6 @@
 //! Turns: one message does not keep others waiting.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::actor::AnswerSink;
@@ -123,6 +123,39 @@ async fn s10_the_store_has_its_turn_between_the_requests_of_one_message_to_the_q
     }
     for _ in 0..PUSHES {
         assert!(within(answers.recv()).await.unwrap().is_ok());
+    }
+    wakeful.stop().await;
+}
+
+/// Regression: the wait was counted from the begin of the turn, so that it ended before the deadline by as
+/// much as the earlier requests of the message took.
+#[actix_rt::test]
+async fn r2_a_request_to_the_queue_that_waits_is_answered_at_its_deadline_and_not_before() {
+    let mut config = Config::new();
+    config.rpc.turn_max = Duration::from_secs(60);
+    let wakeful = Wakeful::start(config).unwrap();
+    let jobs = vec![PushRequest::new("t", "p"); 1_000];
+    let waits = || {
+        vec![
+            JobRequest::Reserve(ReserveRequest { wait: None, ..ReserveRequest::new("empty") }),
+            JobRequest::Outcomes { topic: "t".into(), after: None, limit: 1, wait: None },
+        ]
+    };
+    for wait in waits() {
+        let push = JobRequest::Push { jobs: jobs.clone(), wait: Duration::ZERO };
+        let (mut message, mut answers) = job_message(vec![push, wait]);
+        let deadline = Instant::now() + Duration::from_millis(200);
+        message.works[1].deadline = Some(deadline);
+        wakeful.queue().do_send(message);
+        assert!(within(answers.recv()).await.unwrap().is_ok());
+        let answered = async {
+            while answers.is_empty() {
+                // Each is a turn that looks for what is due.
+                wakeful.topic_info("t").await.unwrap();
+            }
+        };
+        within(answered).await;
+        assert!(Instant::now() >= deadline);
     }
     wakeful.stop().await;
 }
