@@ -1,4 +1,4 @@
-//! An actor that sends a request to the store's actor, and is sent what it watches:
+//! An actor that sends a request to the store's actor, and receives the changes of a watched key:
 //! `cargo run --example actor` prints `set: revision 2` and `watched: hello (revision 2)`, in any order.
 #![expect(clippy::print_stdout, reason = "it is what the example shows")]
 
@@ -12,7 +12,7 @@ use wakeful::{
 
 struct Greeter {
     store: Addr<StoreActor>,
-    /// Told of the first change.
+    /// Receives the first change.
     changed: Option<oneshot::Sender<()>>,
 }
 
@@ -45,7 +45,7 @@ impl Handler<Greet> for Greeter {
     }
 }
 
-/// The next item comes when this has returned.
+/// Receives the items of the watch, each one after the handler of the last has returned.
 impl Handler<Watched> for Greeter {
     type Result = ();
 
@@ -55,7 +55,7 @@ impl Handler<Watched> for Greeter {
                 for event in events {
                     println!("watched: {} (revision {})", event.kv.value, event.revision());
                 }
-                // An error: nobody waits for it any more.
+                // An error means that the receiver is gone.
                 let _ = self.changed.take().map(|changed| changed.send(()));
             }
             Ok(_) => {}
@@ -72,7 +72,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (changed, change) = oneshot::channel();
     let greeter = Greeter { store: wakeful.store().clone(), changed: Some(changed) }.start();
     let request = WatchRequest::new(KeyRange::key("greeting"));
-    // Dropping it ends the watch.
+    // Dropping the handle ends the watch.
     let _watch = wakeful.watch_into(1, request, greeter.clone().recipient()).await?;
     greeter.send(Greet).await?;
     change.await?;

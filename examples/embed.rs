@@ -1,5 +1,4 @@
-//! A Wakeful of one's own, in an actix system: `cargo run --example embed` prints
-//! `hello at revision 2`.
+//! Embeds Wakeful in an actix program: `cargo run --example embed` prints `hello at revision 2`.
 #![expect(clippy::print_stdout, reason = "it is what the example shows")]
 
 use wakeful::{Config, KeyRange, Operations, SetRequest, WaitOutcome, WaitRequest, Wakeful};

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! prints `http://127.0.0.1:8080, and Wakeful's own protocol at 127.0.0.1:7117`. Both addresses
-//! may be left out; these are the defaults. Then, in other shells:
+//! are optional; these are the defaults. Then, in other shells:
 //!
 //! ```sh
 //! curl -i 'http://127.0.0.1:8080/wait/greeting?timeout_ms=20000'
@@ -14,8 +14,9 @@
 //! wakeful watch greeting
 //! ```
 //!
-//! A wait answers 200 with the change, or 304 when the time is over. Both carry the header
-//! `Wakeful-Revision`: pass it on as `?after=` and no change is missed. Ctrl-C stops everything.
+//! A wait answers 200 with the change, or 304 after the timeout. Both carry the header
+//! `Wakeful-Revision`: pass its value as `?after=` in the next wait, and no change is missed. Ctrl-C stops
+//! everything.
 #![expect(clippy::print_stdout, reason = "it is what the example shows")]
 
 use std::fmt;
@@ -30,10 +31,10 @@ use wakeful::{
     WaitCondition, WaitOutcome, WaitRequest, Wakeful,
 };
 
-/// What every answer carries: the revision to wait after.
+/// The header of every answer with the revision for the next wait.
 const REVISION: &str = "Wakeful-Revision";
 
-/// Proxies and browsers give up on a request sooner or later; this is before most of them do.
+/// Maximum timeout of a wait, shorter than the request timeout of most proxies and browsers.
 const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 
 #[actix_web::main]
@@ -49,8 +50,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let tcp = wakeful.listen(tcp).await?;
     let shared = Data::new(wakeful.clone());
     let server = HttpServer::new(move || App::new().app_data(shared.clone()).configure(routes))
-        // A client that leaves ends its wait: without this, actix-http takes the closed connection for
-        // one on which the client only sends no more.
+        // A client that disconnects ends its wait. Otherwise actix-http takes the closed connection for
+        // one of which only the sending side is closed.
         .h1_allow_half_closed(false)
         .disable_signals()
         .shutdown_timeout(5)
@@ -65,7 +66,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             eprintln!("no signals: {error}");
             return;
         }
-        // First this, so that every wait is answered; then the server has nothing to wait for.
+        // First Wakeful, which answers every wait, so that the web server has none to wait for.
         wakeful.stop().await;
         http.stop(true).await;
     });
@@ -119,8 +120,9 @@ async fn put_key(
     Ok(HttpResponse::NoContent().insert_header((REVISION, reply.revision)).finish())
 }
 
-/// The web server drops this, and so the wait, when its client leaves (`h1_allow_half_closed`). One
-/// that vanishes without closing its connection is waited for until the timeout.
+/// Waits for a change of a key. The web server drops the future, and with it the wait, when its client
+/// disconnects (`h1_allow_half_closed`); if the client vanishes without closing the connection, the wait
+/// lasts until its timeout.
 #[get("/wait/{key}")]
 async fn wait_key(
     wakeful: Data<Wakeful>,
@@ -167,7 +169,7 @@ impl ResponseError for Refusal {
     fn status_code(&self) -> StatusCode {
         match self.0.code {
             ErrorCode::InvalidArgument | ErrorCode::FutureRevision => StatusCode::BAD_REQUEST,
-            // What was missed cannot be had any more: read the key, and wait after that.
+            // The missed changes are gone: the client must read the key, and wait after its revision.
             ErrorCode::Compacted => StatusCode::GONE,
             ErrorCode::LimitExceeded => StatusCode::INSUFFICIENT_STORAGE,
             ErrorCode::Unavailable => StatusCode::SERVICE_UNAVAILABLE,

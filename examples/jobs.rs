@@ -1,4 +1,4 @@
-//! Jobs in process: a handler, a push, its result.
+//! Jobs within one process: a handler, a pushed job and its result.
 //!
 //! `cargo run --example jobs` prints `job 1: photo-17.jpg at 64 pixels`.
 #![expect(clippy::print_stdout, reason = "it is what the example shows")]

@@ -1,4 +1,4 @@
-//! A server behind a firewall dials out and serves; the public side calls it.
+//! A server behind a firewall dials out and serves over that link; the public side calls it.
 //!
 //! In one shell, the public side:
 //!
@@ -6,14 +6,14 @@
 //! cargo run --example reverse_rpc -- public 127.0.0.1:1234
 //! ```
 //!
-//! and in another, the side that nobody could connect to:
+//! and in another, the side behind the firewall:
 //!
 //! ```sh
 //! cargo run --example reverse_rpc -- inside 127.0.0.1:1234
 //! ```
 //!
-//! Whichever is started first. The public side prints `inside: hello:hello` and `job: 7 letters`, and ends;
-//! the other one waits for the next.
+//! in either order. The public side prints `inside: hello:hello` and `job: 7 letters`, and ends; the other
+//! side waits for the next one.
 #![expect(clippy::print_stdout, reason = "it is what the example shows")]
 
 use wakeful::link::{DialOptions, ReverseListener, ReverseOptions, SharedToken};
@@ -21,7 +21,7 @@ use wakeful::{
     Config, Error, ErrorCode, JobContext, JobError, JobHandler, Methods, Service, Wakeful,
 };
 
-/// Both sides know it; in earnest it stands in a file of each.
+/// The secret of both sides; in production, each reads it from a file.
 const TOKEN: &str = "a secret of both sides";
 
 #[actix_rt::main]
@@ -36,7 +36,7 @@ async fn main() -> Result<(), Error> {
     }
 }
 
-/// A worker that is called with a job, instead of asking for it.
+/// A worker that is called with a job instead of reserving one.
 struct Count;
 
 impl JobHandler for Count {
@@ -57,7 +57,7 @@ async fn serve(addr: &str) -> Result<(), Error> {
     let token = SharedToken::new(TOKEN)?;
     let options =
         DialOptions { credentials: Some(token.credentials()), ..DialOptions::new("inside") };
-    // It dials for ever, with pauses of random length, and whatever comes over the link is served.
+    // Dials until the stop, with random pauses, and serves every connection over the link.
     let link = wakeful.dial(addr, options).await?;
     link.up().await?;
     println!("serving over a link to {addr}");
@@ -70,7 +70,7 @@ async fn do_client_work(addr: &str) -> Result<(), Error> {
     let mut listener =
         ReverseListener::bind(addr, ReverseOptions::new(SharedToken::new(TOKEN)?)).await?;
     println!("waiting at {}", listener.addr());
-    // A client for each that dials in.
+    // A client for each server that dials in.
     if let Some((client, dialer)) = listener.next().await {
         let reply: String = client.invoke("HelloService.Hello", "hello").await?;
         println!("{}: {reply}", dialer.name);

@@ -6,7 +6,7 @@
 //! cargo run --example set -- 127.0.0.1:7117 greeting hello
 //! ```
 //!
-//! prints `greeting = hello (revision 2)`. All three arguments may be left out; these are the
+//! prints `greeting = hello (revision 2)`. All three arguments are optional; these are the
 //! defaults.
 #![expect(clippy::print_stdout, reason = "it is what the example shows")]
 

@@ -6,7 +6,7 @@
 //! cargo run --example watch -- 127.0.0.1:7117
 //! ```
 //!
-//! prints `watch: abc`. The address may be left out; this is the default.
+//! prints `watch: abc`. The address is optional; this is the default.
 #![expect(clippy::print_stdout, reason = "it is what the example shows")]
 
 use std::process::ExitCode;
@@ -34,8 +34,8 @@ async fn main() -> ExitCode {
 
 async fn do_client_work(addr: &str) -> Result<(), Error> {
     let client = Client::connect(addr).await?;
-    // Any key, from now on. `go_wait` starts the wait before anything that is asked after it:
-    // the change below cannot come too early to be seen.
+    // Any key, from now on. `go_wait` starts the wait before every later request, so the change below
+    // cannot be missed.
     let timeout = Some(Duration::from_secs(30));
     let wait = client.go_wait(WaitRequest { timeout, ..WaitRequest::new(KeyRange::all()) });
     let watching = tokio::spawn(async {
@@ -47,6 +47,6 @@ async fn do_client_work(addr: &str) -> Result<(), Error> {
         Ok::<_, Error>(())
     });
     client.set(SetRequest::new("abc", "abc-value")).await?;
-    // Not a pause of some seconds: the task ends when the change has come.
+    // No pause is needed: the task ends when the change has arrived.
     watching.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }

@@ -1,7 +1,7 @@
-//! A watch service: messages, a handler that fails for every third one whenever it is tried, four
-//! tries each, and a storage for the results.
+//! A watch service: messages, a handler that always fails for every third one, four attempts for each
+//! message, and a store for the results.
 //!
-//! `cargo run --example watch_service` prints how the storage grows, then
+//! `cargo run --example watch_service` prints how the store of results grows, then
 //! `67 results, 33 dead letters, 132 failed attempts`.
 #![expect(clippy::print_stdout, reason = "it is what the example shows")]
 

@@ -1,15 +1,15 @@
-//! The client against a server of the binary that `$WAKEFUL` names, by default `target/debug/wakeful`.
+//! Runs the client against a server: the binary at `$WAKEFUL`, by default `target/debug/wakeful`.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// Ends with the test.
+/// A server process, killed on drop.
 struct Server(Child);
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // An error means that it has ended already.
+        // An error means that the process has already ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

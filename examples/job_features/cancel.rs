@@ -1,7 +1,7 @@
-//! Cancel: a job that waits is never handed out, and a job that runs is taken from its handler.
+//! Cancel: a waiting job is never handed out, and a running job is revoked from its handler.
 //!
 //! Use it when the work is no longer wanted: an order was withdrawn, a newer version makes the job
-//! obsolete. A cancelled job is never handed out again, and whoever waits for its result is answered.
+//! obsolete. A cancelled job never runs again, and requests that wait for its result are answered.
 //!
 //! ```sh
 //! cargo run --example job_features -- cancel
@@ -14,7 +14,7 @@
 //! its result: job 2 was cancelled
 //! ```
 //!
-//! On the command line: `wakeful job cancel 1`. A command that `wakeful job work` runs for the job is ended.
+//! On the command line: `wakeful job cancel 1`. A command that `wakeful job work` runs for the job is killed.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use wakeful::{
     PushOptions, Topic, Wakeful,
 };
 
-/// Encodes a film, which would take for ever.
+/// Encodes a film, which never finishes.
 struct Encode {
     notes: UnboundedSender<String>,
 }
@@ -35,7 +35,7 @@ impl JobHandler for Encode {
 
     async fn handle(&self, _: String, cx: &JobContext) -> Result<(), JobError> {
         let _ = self.notes.send(format!("job {} runs", cx.id()));
-        // Await this beside the work (`tokio::select!`), or look at `cx.is_cancelled()` now and then.
+        // Await this beside the work (`tokio::select!`), or check `cx.is_cancelled()` now and then.
         let reason = cx.cancelled().await;
         let _ = self.notes.send(format!("its handler: no longer wanted ({reason:?})"));
         Err(JobError::retry("cancelled"))
@@ -47,14 +47,14 @@ pub(crate) async fn run() -> Result<(), Error> {
     let films: Topic<String, ()> = Topic::new("films");
     let (notes, mut noted) = unbounded_channel();
 
-    // A job that waits, here for its time.
+    // A waiting job, here a delayed one.
     let later = PushOptions { delay: Duration::from_secs(3600), ..PushOptions::default() };
     let id = films.push(&wakeful, &"a long film".to_owned(), later).await?;
     let state = wakeful.get_job(JobRef::Id(id)).await?.state;
     wakeful.cancel_job(JobRef::Id(id)).await?;
     println!("job {id} was {state:?}, and is cancelled");
 
-    // A job that runs.
+    // A running job.
     let worker = wakeful.handle(&films, Encode { notes }, HandlerOptions::default())?;
     let id = films.push(&wakeful, &"a longer film".to_owned(), PushOptions::default()).await?;
     println!("{}", noted.recv().await.unwrap_or_default());

@@ -1,8 +1,8 @@
-//! Dead letters: jobs that failed too often are kept, with their errors, until somebody looks at them.
+//! Dead letters: jobs that failed too often are kept, with their errors, until an operator handles them.
 //!
-//! A job that fails runs again after a pause, up to `retry_max` times (25 by default). Then it is a dead
-//! letter: it keeps its payload and its last errors, and blocks nothing. Mend the cause, and replay it: it
-//! is ready again, with all of its runs.
+//! A failed job runs again after a pause, up to `retry_max` times (25 by default). Then it becomes a dead
+//! letter: it keeps its payload and its last errors, and blocks no other job. Fix the cause, and replay the
+//! job: it is ready again, with all of its retries.
 //!
 //! ```sh
 //! cargo run --example job_features -- dead_letter
@@ -16,7 +16,7 @@
 //! ```
 //!
 //! On the command line: `wakeful job dead mail`, `wakeful job replay mail 1` (or `--all`), and
-//! `wakeful job delete mail 1` for one that is not wanted any more.
+//! `wakeful job delete mail 1` to discard it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -51,7 +51,7 @@ pub(crate) async fn run() -> Result<(), Error> {
     let handler = SendMail { server_is_up: Arc::clone(&server_is_up) };
     let worker = wakeful.handle(&mail, handler, HandlerOptions::default())?;
 
-    // One run, and two more. In earnest, pauses are longer: the default doubles from a second on.
+    // One run and two retries. In production, pauses are longer: by default they double, from one second.
     let options = PushOptions {
         retry_max: Some(2),
         backoff: Some(Backoff::Constant(Duration::from_millis(10))),
@@ -64,7 +64,7 @@ pub(crate) async fn run() -> Result<(), Error> {
         other => println!("unexpected: {other:?}"),
     }
 
-    // What an operator sees.
+    // The list that an operator sees.
     let page = wakeful.list_jobs("mail", JobState::Dead, 0, 0).await?;
     for job in &page.jobs {
         let last = job.errors.last().map_or("", String::as_str);
@@ -72,7 +72,7 @@ pub(crate) async fn run() -> Result<(), Error> {
     }
     assert_eq!(page.jobs.len(), 1);
 
-    // The cause is mended: once more.
+    // The cause is fixed, so run the job again.
     server_is_up.store(true, Ordering::Release);
     println!("replayed: {}", wakeful.replay("mail", Some(id)).await?);
     println!("result: {}", mail.result(&wakeful, id).wait(minute).await?);

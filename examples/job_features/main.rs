@@ -1,5 +1,5 @@
-//! The features of jobs, one page each. A page is a file beside this one, to be read on its own: what the
-//! feature is for, a whole program, and what it prints.
+//! The features of jobs, one page each. A page is a file beside this one that can be read on its own: the
+//! purpose of the feature, a complete program, and its output.
 //!
 //! ```sh
 //! cargo run --example job_features -- unique_index
@@ -7,13 +7,13 @@
 //!
 //! | page | shows how to |
 //! | --- | --- |
-//! | `unique_index` | push a job only if there is no other of its name |
-//! | `order_key` | do jobs of one customer in order, of several customers at once |
-//! | `schedule` | push a job again and again, by a cron expression |
+//! | `unique_index` | push a job only if no other job has its name |
+//! | `order_key` | run the jobs of one customer in order, those of different customers at once |
+//! | `schedule` | push a job repeatedly, by a cron expression |
 //! | `cancel` | cancel a job, also while it runs |
-//! | `dead_letter` | find jobs that failed too often, and run them again |
-//! | `progress` | report how far a job is |
-//! | `results` | wait for the result of a job, or follow the results of a topic |
+//! | `dead_letter` | find jobs that failed too often, and replay them |
+//! | `progress` | report the progress of a job |
+//! | `results` | wait for the result of a job, or follow the outcomes of a topic |
 #![expect(clippy::print_stdout, reason = "it is what the example shows")]
 
 mod cancel;

@@ -1,7 +1,7 @@
 //! An order key: jobs with the same key run one at a time, in the order of their pushes.
 //!
 //! Use it where the jobs of one customer, account or file must not overtake each other, and those of
-//! different ones may run at once. The key is any name; there may be any number of keys.
+//! different ones may run at once. A key is any name, and the number of keys is not limited.
 //!
 //! ```sh
 //! cargo run --example job_features -- order_key
@@ -14,8 +14,8 @@
 //! ```
 //!
 //! On the command line: `wakeful job push orders created --order-key ann`. `TopicSettings::order_limit`
-//! lets more than one job of a key run at once, and `TopicSettings::order_retry` whether the others of a
-//! key wait while one of them waits for its next run after a failure.
+//! lets more than one job of a key run at once; `TopicSettings::order_retry` sets whether the other jobs of
+//! a key wait while a failed one waits for its next run.
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ pub(crate) async fn run() -> Result<(), Error> {
     Ok(())
 }
 
-/// Reserves up to ten jobs, without waiting for any.
+/// Reserves up to ten jobs without waiting.
 async fn reserve(wakeful: &Wakeful) -> Result<Vec<ReservedJob>, Error> {
     let wait = Some(Duration::ZERO);
     wakeful.reserve(ReserveRequest { credits: 10, wait, ..ReserveRequest::new("orders") }).await

@@ -1,7 +1,7 @@
-//! Progress: a handler notes how far it is, and everybody who asks for the job sees its last note.
+//! Progress: a handler reports its progress, and `get_job` returns the last report.
 //!
-//! Use it for jobs that take long. A note is text or bytes, up to `queue.progress_bytes_max` (1 KiB). It is
-//! not recorded: it lasts until the next note, the end of the job, or the end of the server.
+//! Use it for long jobs. A progress note is text or bytes, up to `queue.progress_bytes_max` (1 KiB). It is
+//! not persisted: it lasts until the next note, the end of the job, or the end of the server.
 //!
 //! ```sh
 //! cargo run --example job_features -- progress
@@ -14,8 +14,8 @@
 //! result: 3 pages
 //! ```
 //!
-//! On the command line: `wakeful job get 1` shows the note. A worker in any language notes progress with
-//! the request `Wakeful.JobProgress` of the JSON dialect.
+//! On the command line: `wakeful job get 1` shows the note. A worker in any language reports progress
+//! with the request `Wakeful.JobProgress` of the JSON dialect.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,9 +28,9 @@ use wakeful::{
 };
 
 struct Print {
-    /// Has an entry for each note, so that this example asks for the job at the right time.
+    /// Receives an item for each note, so that this example reads the job at the right time.
     noted: UnboundedSender<()>,
-    /// Lets the next page be printed when this example has shown the note.
+    /// Has a permit for the next page once this example has shown the note.
     shown: Arc<Semaphore>,
 }
 

@@ -1,8 +1,8 @@
-//! Results: what a handler returns is kept, and can be awaited without polling.
+//! Results: the return value of a handler is kept, and can be awaited without polling.
 //!
-//! Use it where the producer needs an answer, or where another program follows what becomes of a topic's
-//! jobs. A job is done only when its result is recorded, as durably as the service is. Results are kept up
-//! to `queue.outcomes_age_max` (7 days), `queue.outcomes_max` and `queue.topic_outcomes_max`.
+//! Use it where the producer needs an answer, or where another program follows the outcomes of a topic. A
+//! job is done only once its result is recorded, with the durability of the service. Results are kept within
+//! `queue.outcomes_age_max` (7 days), `queue.outcomes_max` and `queue.topic_outcomes_max`.
 //!
 //! ```sh
 //! cargo run --example job_features -- results
@@ -47,22 +47,22 @@ pub(crate) async fn run() -> Result<(), Error> {
     let worker = wakeful.handle(&counts, Count, HandlerOptions::default())?;
     let minute = Duration::from_secs(60);
 
-    // The result of one job, by its id or by its index, however often and from wherever it is asked for.
+    // The result of one job, by its id or by its index. Any client can read it, any number of times.
     let options = PushOptions { index: Some("greeting".into()), ..PushOptions::default() };
     let first = counts.push(&wakeful, &"how are you".to_owned(), options).await?;
     println!("job {first}: {} words", counts.result(&wakeful, first).wait(minute).await?);
     let by_index = counts.result_of(&wakeful, "greeting").wait(minute).await?;
     println!("by its index: {by_index} words");
 
-    // A job without a result answers with the reason.
+    // For a job that failed, the answer is the reason.
     let second = counts.push(&wakeful, &" ".to_owned(), PushOptions::default()).await?;
     match counts.result(&wakeful, second).wait(minute).await {
         Err(error) if error.code == ErrorCode::JobDead => println!("{error}"),
         other => println!("unexpected: {other:?}"),
     }
 
-    // All results of the topic, in the order in which the jobs finished, each once; 0 means from the first
-    // that is kept.
+    // All outcomes of the topic, each once, in the order in which the jobs finished; 0 means from the oldest
+    // one kept.
     let mut outcomes = counts.outcomes(&wakeful, Some(0)).take(2);
     while let Some(outcome) = outcomes.next().await {
         let outcome = outcome?;

@@ -1,7 +1,7 @@
-//! A schedule: a job that is pushed again and again, by a cron expression and the clock of a time zone.
+//! A schedule: pushes a job repeatedly, by a cron expression in a time zone.
 //!
-//! Use it for reports, clean-ups and reminders. The server pushes the job, so it is pushed once however many
-//! workers there are; times that passed while the server was down are made up for once.
+//! Use it for reports, clean-ups and reminders. The server pushes the job, so it is pushed once for any
+//! number of workers; times missed while the server was down are made up by one push.
 //!
 //! ```sh
 //! cargo run --example job_features -- schedule
@@ -27,7 +27,7 @@ use wakeful::{
 pub(crate) async fn run() -> Result<(), Error> {
     let wakeful = Wakeful::start(Config::new())?;
 
-    // At 9 o'clock from Monday to Friday, in summer and in winter.
+    // At 9:00 local time from Monday to Friday, in summer and in winter.
     let weekdays = Schedule {
         name: "weekdays".into(),
         cron: "0 9 * * 1-5".into(),
@@ -38,7 +38,7 @@ pub(crate) async fn run() -> Result<(), Error> {
     println!("set: {}", set.schedule.name);
     assert!(set.next.is_some(), "the time of the next push, in milliseconds since 1970");
 
-    // Six fields begin with seconds.
+    // With six fields, the first one is seconds.
     let every_second = Schedule {
         name: "every-second".into(),
         cron: "* * * * * *".into(),
@@ -48,7 +48,7 @@ pub(crate) async fn run() -> Result<(), Error> {
     let set = wakeful.set_schedule(every_second).await?;
     println!("set: {}", set.schedule.name);
 
-    // A worker waits for the jobs; each is pushed when its time comes.
+    // A worker waits for the jobs, each pushed at its time.
     for _ in 0..2 {
         for job in wakeful.reserve(ReserveRequest::new("checks")).await? {
             println!("job {}: {}", job.reservation.id, job.payload);

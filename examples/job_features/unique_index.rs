@@ -1,8 +1,8 @@
-//! A unique index: a push that finds its index taken adds nothing.
+//! A unique index: a push with an index that is taken adds no job.
 //!
 //! Use it where the same work may be pushed twice: a request that is sent again, a webhook that is
 //! delivered again, two machines with the same timer. The index is the producer's own name for the work.
-//! It is unique in its topic for as long as the push asks: until the job is handed out, until it is
+//! It is unique in its topic for as long as the push requests: until the job is handed out, until it is
 //! finished (the default), or for a time after that.
 //!
 //! ```sh

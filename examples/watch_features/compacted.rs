@@ -1,8 +1,8 @@
 //! Compaction: a watch that fell behind the oldest readable revision ends with an error, never with a gap.
 //!
 //! History is bounded (`store.history_revisions_max`, `store.history_bytes_max`), and an operator may compact
-//! it. A consumer that was overtaken is told so, and where events can be had from. What it missed is gone:
-//! unless only later events matter, it begins again from a snapshot.
+//! it. A watch that falls behind ends with `Compacted`, which names the oldest revision whose events are
+//! kept. The missed events are gone: unless only later ones matter, begin again from a snapshot.
 //!
 //! ```sh
 //! cargo run --example watch_features -- compacted
@@ -14,7 +14,7 @@
 //! from a snapshot: a = 4 at revision 5
 //! ```
 //!
-//! On the command line: `wakeful compact 5`; `wakeful watch a` names the revision to continue from.
+//! On the command line: `wakeful compact 5`; `wakeful watch a` prints the revision to continue from.
 
 use futures_util::StreamExt;
 use wakeful::{

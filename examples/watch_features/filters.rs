@@ -1,7 +1,8 @@
-//! Filters: a watch of deletes alone, of keys without their values, or with the values of before.
+//! Filters: a watch of deletes only, of keys without values, or with the previous values.
 //!
-//! Use them where a program needs less, or more: what is left out is not sent. A session table watches
-//! deletes, which also come from the end of a lease; an index needs the previous value to remove its entry.
+//! Use them where a program needs less, or more: the server sends only what is requested. A session table
+//! watches deletes, which the end of a lease also causes; an index needs the previous value to remove its
+//! entry.
 //!
 //! ```sh
 //! cargo run --example watch_features -- filters
@@ -47,7 +48,7 @@ pub(crate) async fn run() -> Result<(), Error> {
     Ok(())
 }
 
-/// Takes the next `count` events of a watch.
+/// Returns the next `count` events of a watch.
 async fn take(watch: &mut Watch, count: usize) -> Result<Vec<Event>, Error> {
     let mut taken = Vec::new();
     while taken.len() < count {

@@ -1,8 +1,8 @@
-//! Delivery `latest`: a consumer that is behind gets the newest value of each key, and skips the others.
+//! Delivery `latest`: a consumer that is behind gets only the newest value of each key.
 //!
-//! Use it where only the present value counts: a gauge on a screen, a configuration. The default, `all`,
-//! shows every change, however far behind the consumer is. Neither costs the server more than a position in
-//! history, and a slow consumer delays neither writes nor other watches.
+//! Use it where only the current value counts: a gauge on a screen, a configuration. The default, `all`,
+//! delivers every change, however far behind the consumer is. Either way the server keeps only a position in
+//! history for the watch, and a slow consumer delays neither writes nor other watches.
 //!
 //! ```sh
 //! cargo run --example watch_features -- latest
@@ -27,7 +27,7 @@ pub(crate) async fn run() -> Result<(), Error> {
     let latest = wakeful.watch(latest).await?;
     let all = wakeful.watch(all).await?;
 
-    // Neither watch is read meanwhile: both are behind.
+    // Neither watch is read meanwhile, so both fall behind.
     for value in 1..=100 {
         wakeful.set(SetRequest::new("temperature", value.to_string())).await?;
     }

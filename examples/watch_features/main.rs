@@ -1,5 +1,5 @@
-//! The features of watches, one page each. A page is a file beside this one, to be read on its own: what
-//! the feature is for, a whole program, and what it prints.
+//! The features of watches, one page each. A page is a file beside this one that can be read on its own: the
+//! purpose of the feature, a complete program, and its output.
 //!
 //! ```sh
 //! cargo run --example watch_features -- revisions
@@ -8,11 +8,11 @@
 //! | page | shows how to |
 //! | --- | --- |
 //! | `wait` | wait for one change: a key exists, is gone, or has a value |
-//! | `revisions` | watch a prefix: every change in order, in whole revisions |
+//! | `revisions` | watch a prefix: every change in order, in complete revisions |
 //! | `resume` | stop, and continue later without a gap |
-//! | `snapshot` | begin with the present keys |
+//! | `snapshot` | begin with the existing keys |
 //! | `filters` | see only deletes, only keys, or also previous values |
-//! | `progress` | know that nothing was missed while nothing happens |
+//! | `progress` | know that nothing was missed on an idle watch |
 //! | `latest` | let a slow consumer skip all but the newest value of a key |
 //! | `compacted` | recover a watch whose history is gone |
 //! | `many` | watch many ranges over one stream |

@@ -1,4 +1,4 @@
-//! Many watches over one stream: an event that several of them want is sent once.
+//! Many watches over one stream: an event that several of them match is sent once.
 //!
 //! Use it where one process watches on behalf of many: a gateway with a thousand browsers, each of which
 //! follows some keys. The watches are independent: each keeps its own order, and ending one, by the client or
@@ -37,7 +37,7 @@ pub(crate) async fn run() -> Result<(), Error> {
 
     client.set(SetRequest::new("rooms/1", "hello")).await?;
     client.set(SetRequest::new("rooms/2", "good day")).await?;
-    // The order between watches is not kept, so that this example sorts what it prints.
+    // The order between watches is not defined, so this example sorts its output.
     let mut lines = Vec::new();
     while lines.len() < 3 {
         lines.extend(next(&mut mux).await?.into_iter().map(|(id, event)| {

@@ -1,8 +1,8 @@
-//! Progress marks: a watch that has nothing to show says up to which revision it is complete.
+//! Progress marks: an idle watch reports the revision up to which it is complete.
 //!
 //! Use them for a watch of keys that change rarely, in a store where others change often. Without marks, its
 //! last event may be so old that history no longer reaches back to it, and the watch could not be resumed
-//! from there; a mark is a place to resume from. It also proves that the watch is alive.
+//! from there; it can be resumed from a mark. A mark also proves that the watch is alive.
 //!
 //! ```sh
 //! cargo run --example watch_features -- progress
@@ -14,8 +14,8 @@
 //! a watch that resumes from revision 2 is refused: Compacted
 //! ```
 //!
-//! On the command line: `wakeful watch rare --progress 1s`. A Rust client asks for marks by itself, for its
-//! own reconnects.
+//! On the command line: `wakeful watch rare --progress 1s`. The Rust client requests marks by itself, for
+//! its reconnects.
 
 use std::time::Duration;
 

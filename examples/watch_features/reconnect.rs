@@ -1,9 +1,8 @@
 //! Reconnect: a client keeps its watches when it loses its connection, and when the server restarts.
 //!
-//! There is nothing to do for it: the client connects again, with pauses that grow, and each watch continues
-//! from the revision after the last one that it has shown. A store with a data directory continues under the
-//! same id, so nothing is missed and nothing is shown twice. A store in memory begins anew; its watches end
-//! with `StoreChanged`.
+//! The program need not do anything: the client reconnects, with growing pauses, and each watch continues
+//! from the revision after the last one that it delivered. A store with a data directory keeps its id, so no
+//! event is missed or repeated. A store in memory starts empty; its watches end with `StoreChanged`.
 //!
 //! ```sh
 //! cargo run --example watch_features -- reconnect
@@ -41,7 +40,7 @@ pub(crate) async fn run() -> Result<(), Box<dyn Error>> {
     client.disconnected().await;
 
     let wakeful = Wakeful::open(Config::new(), dir.path())?;
-    // Before the client is back.
+    // Before the client has reconnected.
     wakeful.set(SetRequest::new("a", "2")).await?;
     wakeful.listen(addr).await?;
     client.connected().await;

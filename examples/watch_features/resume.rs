@@ -1,8 +1,8 @@
-//! A watch from a revision: a program that stops continues where it was, without a gap or a repeat.
+//! A watch from a revision: a restarted program continues where it stopped, without a gap or a repeat.
 //!
-//! Each item carries the revision up to which everything was shown. Store it with the effects of the item;
-//! the next run begins a watch from the revision after it. That works as far back as history reaches
-//! (`store.history_revisions_max`, a million revisions); beyond, see the page `compacted`.
+//! Each item carries the revision up to which everything was delivered. Store this revision with the effects
+//! of the item; the next run begins a watch from the revision after it. That works as far back as history
+//! reaches (`store.history_revisions_max`, a million revisions); beyond, see the page `compacted`.
 //!
 //! ```sh
 //! cargo run --example watch_features -- resume
@@ -35,7 +35,7 @@ pub(crate) async fn run() -> Result<(), Error> {
     }
     drop(watch);
 
-    // Nobody watches.
+    // Between the runs, without a watch.
     wakeful.set(SetRequest::new("a", "2")).await?;
     wakeful.set(SetRequest::new("a", "3")).await?;
 

@@ -1,8 +1,8 @@
 //! A watch of a prefix: every change, in order, in whole revisions.
 //!
 //! Use it where a program follows a part of the store: a cache, a router, a user interface. Every write has
-//! a revision. A watch shows each revision once, and all changes of one revision in one item: what was
-//! written together is seen together.
+//! a revision. A watch delivers each revision once, and all changes of one revision in one item: keys written
+//! together are seen together.
 //!
 //! ```sh
 //! cargo run --example watch_features -- revisions
@@ -27,7 +27,7 @@ pub(crate) async fn run() -> Result<(), Error> {
     let mut watch = wakeful.watch(WatchRequest::new(KeyRange::prefix("routes/"))).await?;
 
     wakeful.set(SetRequest::new("routes/a", "10.0.0.1")).await?; // revision 2
-    wakeful.set(SetRequest::new("users/ann", "admin")).await?; // revision 3, of no route
+    wakeful.set(SetRequest::new("users/ann", "admin")).await?; // revision 3, not a route
     let success = vec![
         TxnOp::Set(SetRequest::new("routes/a", "10.0.0.2")),
         TxnOp::Set(SetRequest::new("routes/b", "10.0.0.1")),
@@ -35,7 +35,7 @@ pub(crate) async fn run() -> Result<(), Error> {
     wakeful.txn(TxnRequest { success, ..TxnRequest::default() }).await?; // revision 4
     wakeful.delete(KeyRange::key("routes/a")).await?; // revision 5
 
-    // An item has one revision or several, but always whole ones.
+    // An item has one or more revisions, each complete.
     let (mut seen, mut events_seen) = (0, 0);
     while seen < 5 {
         let Some(item) = watch.next().await else { break };

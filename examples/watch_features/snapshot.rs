@@ -1,8 +1,8 @@
-//! A watch from a snapshot: first the present keys, then every change after them.
+//! A watch from a snapshot: first the existing keys, then every change after them.
 //!
 //! Use it to build a copy of a part of the store and keep it up to date. Reading a range and then watching
-//! would need care not to miss a change between the two; this is one request without such a gap, however
-//! many keys there are and whatever is written meanwhile.
+//! would need care not to miss a change between the two; this is one request without such a gap, for any
+//! number of keys, and with any writes meanwhile.
 //!
 //! ```sh
 //! cargo run --example watch_features -- snapshot
@@ -35,11 +35,11 @@ pub(crate) async fn run() -> Result<(), Error> {
     let mut copy = BTreeMap::new();
     while let Some(item) = watch.next().await {
         match item? {
-            // Keys come in parts, all of one revision.
+            // Keys arrive in parts, all as of one revision.
             WatchItem::Snapshot { kvs, .. } => {
                 copy.extend(kvs.iter().map(|kv| (kv.key.to_string(), kv.value.to_string())));
             }
-            // The copy is whole from here on.
+            // The copy is complete from here on.
             WatchItem::SnapshotEnd { revision } => {
                 println!("copy at revision {revision}: {copy:?}");
                 wakeful.set(SetRequest::new("flags/b", "on")).await?;

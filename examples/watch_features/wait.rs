@@ -1,8 +1,8 @@
 //! A wait: one call, answered once, as soon as a condition holds.
 //!
 //! Use it where one change is enough: a service has registered, a lock is free, a flag has changed. The wait
-//! is answered by the first event that meets its condition, or by a timeout; both answers carry a revision,
-//! and a wait `after` that revision misses nothing that came in between.
+//! is answered at the first event that meets its condition, or at its timeout; both answers carry a revision,
+//! and a wait `after` that revision misses no change in between.
 //!
 //! ```sh
 //! cargo run --example watch_features -- wait
@@ -31,7 +31,7 @@ pub(crate) async fn run() -> Result<(), Error> {
         |range, condition| wakeful.wait(WaitRequest { condition, ..WaitRequest::new(range) });
     let set = |key: &'static str, value: &'static str| wakeful.set(SetRequest::new(key, value));
 
-    // Any key of the prefix will do. The wait begins before the set: nothing is missed.
+    // Any key of the prefix. The wait begins before the set, so it cannot miss it.
     let services = KeyRange::prefix("services/");
     let exists = wait(services.clone(), WaitCondition::Exists);
     let (exists, _) = tokio::try_join!(exists, set("services/mail", "10.0.0.7"))?;
@@ -52,7 +52,7 @@ pub(crate) async fn run() -> Result<(), Error> {
     let outcome = wakeful.wait(WaitRequest { timeout, ..state.clone() }).await?;
     print("timeout", &outcome);
 
-    // Between two waits: the set comes first, and the wait after the timeout's revision finds it.
+    // A change between two waits: the wait after the timeout's revision finds it.
     set("state", "busy").await?;
     if let WaitOutcome::Timeout { revision } = outcome {
         let missed = wakeful.wait(WaitRequest { after: Some(revision), ..state }).await?;
