@@ -1,5 +1,5 @@
-//! Guessed passwords, users that are tried out, and what one may not do, or no longer. (That failures
-//! take the same time too is tested where no other process has a say in it: A3.)
+//! Guessed passwords, probed users, and requests that are not, or no longer, permitted. (That
+//! failed logins take the same time is tested where no other process influences it: A3.)
 
 use wakeful::auth::{Action, Pattern};
 
@@ -36,7 +36,7 @@ fn abuse_26_guessed_passwords_look_alike_and_are_slowed_for_their_address() {
         let name = "auth.login_failures_max".to_owned();
         assert_eq!(refusal.details, Details::Limit { name, value: 10 });
     }
-    // The right one is not checked any more either; from elsewhere it is.
+    // The right password is not checked any more either, except from another address.
     let refusal = victim.attack().call(login_password("app", PASSWORD)).refusal();
     assert_eq!(refusal.code, LIMIT_EXCEEDED);
     let mut honest = Raw::open(victim.addr());
@@ -60,7 +60,7 @@ fn abuse_26_more_guesses_than_can_be_checked_hold_nobody_up() {
     let beside = Beside::over(users.raw("root", victim.server()));
     let memory = victim.peak();
     let mut guessing: Vec<Raw> = (0..100).map(|_| victim.attack()).collect();
-    // Nobody of that name: checked all the same, at the full price.
+    // For an unknown user, a hash is computed all the same, at the full cost.
     for raw in &mut guessing {
         raw.ask(login_password("nobody", "guess"));
     }
@@ -91,7 +91,7 @@ fn abuse_27_nothing_is_done_before_a_login_or_beyond_what_is_granted() {
     assert_eq!(app.call(login_token(&users.token("app"))).login().0, "app");
     app.set(b"a/1", b"1");
     assert_eq!(app.call(get(b"a/1")).kind, REPLY);
-    // The same for what is there and for what is not.
+    // The refusal is the same whether the key exists or not.
     let [there, not_there] = [&b"beside"[..], b"nothing"].map(|key| app.call(get(key)).refusal());
     assert_eq!((there.code, not_there.code), (PERMISSION_DENIED, PERMISSION_DENIED));
     assert_eq!((there.message, there.details), (not_there.message, not_there.details));
@@ -118,7 +118,7 @@ fn abuse_27_who_is_revoked_while_watching_is_shown_nothing_more() {
     let Push::Ended { watch_id: 1, refusal } = app.next().push() else { panic!("no end") };
     assert_eq!(refusal.code, PERMISSION_DENIED);
     root.set(b"a/2", b"2");
-    // A user who is gone has no connection any more; no event came before that.
+    // A removed user has no connection any more, and no event was sent before.
     users.change(|book| book.remove_user("app").unwrap());
     assert_eq!(app.refused().code, NOT_LOGGED_IN);
     assert_eq!(root.status().watches, 1, "that of the client beside");

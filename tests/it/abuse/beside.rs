@@ -1,4 +1,4 @@
-//! [`Beside`]: a well-behaved client while somebody else is not.
+//! [`Beside`]: a well-behaved client while another one attacks.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use crate::support::raw::{Frame, PING, PONG, PUSH, Raw, credit, frame};
 
 const KEY: &[u8] = b"beside";
 
-/// Sets a key, reads it back and is shown it by a watch, again and again; each answer must come, and
-/// be right. That they come late is no failure, as long as they come.
+/// Sets a key, reads it back and receives the event of a watch, repeatedly. Each answer must arrive
+/// and be right; late answers are allowed.
 pub(super) struct Beside {
     stop: Arc<AtomicBool>,
     rounds: Arc<AtomicU64>,
@@ -24,7 +24,7 @@ struct Client {
     raw: Raw,
     stream: u64,
     revision: u64,
-    /// What the watch has shown and was not compared yet.
+    /// The events of the watch that were not compared yet.
     shown: Vec<(u64, Vec<u8>)>,
 }
 
@@ -33,7 +33,7 @@ impl Beside {
         Self::over(Raw::open(addr))
     }
 
-    /// Over a connection of somebody who has logged in.
+    /// Uses a connection that has logged in.
     pub(super) fn over(raw: Raw) -> Self {
         let (stop, rounds) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (stopping, counted) = (Arc::clone(&stop), Arc::clone(&rounds));
@@ -42,7 +42,7 @@ impl Beside {
             while !stopping.load(Ordering::Relaxed) {
                 client.round(counted.load(Ordering::Relaxed));
                 counted.fetch_add(1, Ordering::Relaxed);
-                // A pace, so that the attack has a processor too.
+                // Pauses, so that the attack gets a processor, too.
                 thread::sleep(Duration::from_millis(1));
             }
         });
@@ -51,7 +51,7 @@ impl Beside {
         beside
     }
 
-    /// Waits until a few rounds were begun, and ended well, from now on.
+    /// Waits for a few complete rounds from now on.
     pub(super) fn is_served(&self) {
         let from = self.rounds.load(Ordering::Relaxed);
         eventually("the client beside is served", || {
@@ -61,7 +61,7 @@ impl Beside {
         });
     }
 
-    /// Ends it, before its server.
+    /// Ends the client, before its server.
     pub(super) fn finish(mut self) {
         self.is_served();
         self.stop.store(true, Ordering::Relaxed);
@@ -107,7 +107,7 @@ impl Client {
         assert_eq!(std::mem::take(&mut self.shown), [(revision, value)], "each event once");
     }
 
-    /// The answer to `id`, whatever comes before it.
+    /// Returns the answer to `id`, after taking everything before it.
     fn answer(&mut self, id: u64) -> Frame {
         loop {
             let frame = self.raw.next();
@@ -132,7 +132,7 @@ impl Client {
     }
 }
 
-/// That it notices.
+/// The client beside an attack fails if an answer is wrong.
 #[test]
 #[should_panic(expected = "the client beside")]
 fn a_server_that_goes_is_noticed_beside() {

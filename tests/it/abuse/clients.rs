@@ -1,4 +1,4 @@
-//! Clients that die, ask again, or no longer wait.
+//! Clients that die, send requests again, or no longer wait.
 
 use std::time::Duration;
 
@@ -30,11 +30,11 @@ fn abuse_17_a_killed_client_leaves_no_watch_no_wait_and_no_job() {
         let status = witness.status();
         (status.waits, status.watches, status.streams) == (0, 1, 1)
     });
-    // A worker whose connection breaks off in the middle of its job.
+    // A worker whose connection breaks in the middle of its job.
     let id = witness.push_job(b"topic", b"payload");
     let mut worker = victim.attack();
     assert_eq!(worker.reserve_one(b"topic").reservation.epoch, 1);
-    // As a kill does it: a reset, and not a word.
+    // A reset without a goodbye, as when the process is killed.
     socket2::SockRef::from(worker.socket()).set_linger(Some(Duration::ZERO)).unwrap();
     drop(worker);
     let again = witness.reserve_one(b"topic");
@@ -44,7 +44,7 @@ fn abuse_17_a_killed_client_leaves_no_watch_no_wait_and_no_job() {
     beside.finish();
 }
 
-/// One whose connection lives, but who does nothing more.
+/// A connection stays open, but its worker does nothing more.
 #[test]
 fn abuse_17_a_hung_worker_loses_its_job_when_its_time_is_over() {
     let victim = Victim::start();
@@ -61,7 +61,7 @@ fn abuse_17_a_hung_worker_loses_its_job_when_its_time_is_over() {
     beside.finish();
 }
 
-/// When the key was set last, if it is there.
+/// Returns the last revision of the key, if it exists.
 fn revision_of(raw: &mut Raw, key: &[u8]) -> Option<u64> {
     let reply = raw.call(get(key));
     let mut reader: Reader<'_> = reply.reply(1);
@@ -77,7 +77,7 @@ fn abuse_18_a_write_whose_answer_was_lost_is_done_once_when_it_is_sent_again() {
         let fields = set_fields(b"once", b"1");
         Body::new().u8(1).u128(0xfeed_f00d).u32(0).then(fields)
     };
-    // The answer is on its way when the connection breaks: it is never read.
+    // The answer is on its way when the connection breaks, and is never read.
     let mut first = victim.attack();
     first.send(&request(1, body()));
     let mut witness = Raw::open(victim.addr());
@@ -92,7 +92,7 @@ fn abuse_18_a_write_whose_answer_was_lost_is_done_once_when_it_is_sent_again() {
         assert_eq!((Some(reader.u64()), reader.bool()), (revision, true), "the same answer");
     }
     assert_eq!(revision_of(&mut witness, b"once"), revision);
-    // The same number for something else is an error, not another's answer.
+    // The same idempotency key for another request is an error, and does not get the first answer.
     let other = Body::new().u8(1).u128(0xfeed_f00d).u32(0).then(set_fields(b"once", b"2"));
     assert_eq!(witness.call(other).refusal().code, 8);
     beside.finish();
@@ -107,7 +107,7 @@ fn abuse_19_what_nobody_waits_for_any_more_is_not_done() {
     }
     let beside = Beside::start(victim.addr());
     let mut raw = victim.attack();
-    // More answers than sockets hold, each alone in its turn, then a set in the same breath.
+    // More answers than the sockets hold, each in a turn of its own, then a set in the same write.
     let page = || {
         let range = Body::new().u32(1).bytes(b"big/");
         Body::request(2).then(range).u64(0).u32(0).u8(0).u8(0).u8(0).bytes(b"")
@@ -116,7 +116,8 @@ fn abuse_19_what_nobody_waits_for_any_more_is_not_done() {
     bytes.extend(frame(REQUEST, 300, 100, &set(b"late", b"").into_bytes()));
     bytes.extend(frame(REQUEST, 600_000, 101, &set(b"early", b"").into_bytes()));
     raw.send(&bytes);
-    // Its deadline passes while nobody reads: it is read, but its turn has not come.
+    // The deadline passes while the client reads nothing: the request has arrived, but its turn has
+    // not come.
     beside.is_served();
     std::thread::sleep(Duration::from_millis(400));
     for _ in 0..66 {

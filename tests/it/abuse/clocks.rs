@@ -1,6 +1,5 @@
-//! Clocks that jump: a server whose time of day is set ahead and back, by a library that is loaded
-//! before the real one (`clocks.c`). What the pure clock does is tested beside it,
-//! `z29_…` in `src/actor/clock.rs`.
+//! Clocks that jump: the time of day of a server is set ahead and back by a preloaded library
+//! (`clocks.c`). The pure clock has its tests beside it, `z29_…` in `src/actor/clock.rs`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,7 +17,7 @@ use crate::support::until;
 
 const DAY_MS: i64 = 24 * 3600 * 1000;
 
-/// A server with a clock that is set at will.
+/// A server whose time of day the test sets.
 struct Shifted {
     server: Server,
     shift: PathBuf,
@@ -30,7 +29,7 @@ impl Shifted {
         let dir = tempfile::tempdir().unwrap();
         let (library, shift) = (dir.path().join("clocks.so"), dir.path().join("shift"));
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/abuse/clocks.c");
-        // The compiler that builds ask for.
+        // The compiler that the build needs anyway.
         let mut compile = Command::new("cc");
         compile.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).arg("-ldl");
         assert!(compile.status().expect("there is a C compiler").success());
@@ -43,7 +42,7 @@ impl Shifted {
     }
 
     fn set(&self, shift_ms: i64) {
-        // In one step, as it may be read meanwhile.
+        // Renamed into place, because the server may read the file meanwhile.
         let temporary = self.shift.with_extension("new");
         std::fs::write(&temporary, shift_ms.to_string()).unwrap();
         std::fs::rename(&temporary, &self.shift).unwrap();
@@ -71,8 +70,8 @@ async fn abuse_29_a_clock_that_jumps_ends_no_lease_and_no_reservation_before_its
     assert_eq!(within(client.reserve(reserve)).await.unwrap().len(), 1);
     for shift in [DAY_MS, -DAY_MS, 0] {
         shifted.set(shift);
-        // A lease that ends, and a delayed job that comes, by the steady clock: the turns in which
-        // all the others would have ended are over then.
+        // A lease that ends and a delayed job that becomes ready by the steady clock: by then, the
+        // turns in which all others would have ended are over.
         let short =
             SetRequest { ttl: Some(Duration::from_millis(200)), ..SetRequest::new("short", "") };
         within(client.set(short)).await.unwrap();
@@ -89,7 +88,7 @@ async fn abuse_29_a_clock_that_jumps_ends_no_lease_and_no_reservation_before_its
         assert_eq!((status.leases, status.keys), (200, 201), "the clock was set by {shift} ms");
         assert_eq!(job(&client, held).await.state, JobState::Reserved, "by {shift} ms");
     }
-    // It was really set: a jump that lasts is followed, and told.
+    // The clock was really set: a lasting jump is followed and logged.
     shifted.set(DAY_MS);
     until("the jump is followed", async || {
         let pushed = push(&client, "now", "", PushOptions::default()).await;
@@ -126,7 +125,7 @@ async fn abuse_29_a_wrong_reading_of_the_clock_gives_up_no_dead_letter_and_fires
     within(client.set_schedule(schedule)).await.unwrap();
     shifted.set(400 * DAY_MS);
     shifted.server.said("the time of day of this machine jumped");
-    // A turn in which what is due comes.
+    // Lets a turn pass in which everything due happens.
     let delay = Duration::from_millis(200);
     let delayed = push(&client, "t", "", PushOptions { delay, ..PushOptions::default() }).await;
     until("the delayed job is ready", async || {
@@ -140,7 +139,7 @@ async fn abuse_29_a_wrong_reading_of_the_clock_gives_up_no_dead_letter_and_fires
     client.close().await;
 }
 
-/// The time that passes is what is tested: more than the lease has.
+/// Elapsed time is the subject of this test: more than the lease has.
 #[tokio::test]
 async fn s8_a_lease_whose_keep_alive_waits_in_the_socket_of_a_stopped_server_lives_on() {
     let server = Server::start();

@@ -1,4 +1,4 @@
-//! Faults of the server, its disk and its power; and its stop.
+//! Faults of the server, its disk and its power, and its stop.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ use crate::support::raw::{Frame, GOODBYE, REPLY, Raw};
 
 const NO_SPACE: u16 = 22;
 
-/// The panic of a job's handler; that of a method of one's own has its test with the services.
+/// A panic in the handler of a job; for methods of services, see the tests of services.
 #[actix_rt::test]
 async fn abuse_20_a_handler_that_panics_fails_its_caller_and_the_server_lives() {
     let wakeful = Wakeful::start(Config::new()).unwrap();
@@ -45,7 +45,7 @@ async fn abuse_20_a_handler_that_panics_fails_its_caller_and_the_server_lives() 
     wakeful.stop().await;
 }
 
-/// A durable server that fails at a place, and somebody who has something there.
+/// A durable server that fails at a chosen place, and a client with data on it.
 struct Failing {
     server: Server,
     moment: PathBuf,
@@ -65,21 +65,21 @@ impl Failing {
         self.server.addr().parse().unwrap()
     }
 
-    /// Now.
+    /// Triggers the failure.
     fn fail(&self) {
         std::fs::write(&self.moment, b"").unwrap();
     }
 }
 
-/// Has something done by every room there is, until the server is gone; tells the last of each that
-/// was acknowledged.
+/// Uses store, queue and results until the server is gone; returns the last acknowledged write of
+/// each.
 fn use_all(raw: &mut Raw, value: &[u8]) -> Acknowledged {
     let mut acknowledged = Acknowledged::default();
     while acknowledge_more(raw, value, &mut acknowledged).is_some() {}
     acknowledged
 }
 
-/// `None` once the server is gone, or refuses.
+/// Does one more round; returns `None` once the server is gone or refuses.
 fn acknowledge_more(raw: &mut Raw, value: &[u8], so_far: &mut Acknowledged) -> Option<()> {
     let count = so_far.count + 1;
     let text = [count.to_string().as_bytes(), b"/", value].concat();
@@ -109,7 +109,7 @@ impl Acknowledged {
         (self.count, self.revision) = (count, revision);
     }
 
-    /// All of it is there, and nothing by halves.
+    /// Checks that everything acknowledged is there, complete.
     fn check(&self, home: &Home, what: &str) {
         let server = home.server();
         let mut raw = Raw::open(server.addr().parse().unwrap());
@@ -135,9 +135,10 @@ impl Acknowledged {
     }
 }
 
-/// The reply to a request; `None` if the connection ends, or refuses, before it.
+/// Returns the reply to a request; `None` if the connection ends, or the request is refused, before
+/// it.
 fn reply_to(raw: &mut Raw, body: Body) -> Option<Frame> {
-    // Either end may be the first to notice that the other is gone, in the middle of a frame too.
+    // Either end may be the first to notice that the other is gone, also in the middle of a frame.
     let asked = catch_unwind(AssertUnwindSafe(|| {
         let id = raw.ask(body);
         loop {
@@ -152,8 +153,8 @@ fn reply_to(raw: &mut Raw, body: Body) -> Option<Frame> {
     asked.ok().flatten().filter(|frame| frame.kind == REPLY)
 }
 
-/// A defect in what keeps the data ends the process: it says so, and what was acknowledged is there
-/// when it is started again.
+/// A defect in the code that keeps the data ends the process with a report, and acknowledged writes
+/// are there after a restart.
 #[test]
 fn abuse_20_a_panic_in_what_keeps_the_data_ends_the_process() {
     for (place, code, said) in [
@@ -166,7 +167,7 @@ fn abuse_20_a_panic_in_what_keeps_the_data_ends_the_process() {
     ] {
         let home = Home::new();
         let failing = Failing::start(&home, place, "panic", &[]);
-        // Somebody waits who will get no answer, and does not keep the process from its end.
+        // A parked wait gets no answer, and does not keep the process from ending.
         let mut waiting = Raw::open(failing.addr());
         waiting.park(body::wait(key(b"never"), body::CHANGED, 600_000));
         let mut raw = Raw::open(failing.addr());
@@ -182,7 +183,8 @@ fn abuse_20_a_panic_in_what_keeps_the_data_ends_the_process() {
     }
 }
 
-/// So does one in what makes room for the log, or its snapshots.
+/// A defect in the thread that prepares segments, or the one that writes snapshots, ends the
+/// process, too.
 #[test]
 fn abuse_20_a_panic_beside_the_log_ends_the_process_too() {
     for (place, more) in
@@ -201,7 +203,7 @@ fn abuse_20_a_panic_beside_the_log_ends_the_process_too() {
     }
 }
 
-/// At instants that nobody chose: `d2_a_killed_server_has_every_acknowledged_transaction_whole`.
+/// For kills at random instants, see `d2_a_killed_server_has_every_acknowledged_transaction_whole`.
 #[test]
 fn abuse_21_killed_at_each_failpoint_everything_acknowledged_is_there() {
     let small = ["--limit", "journal.snapshot_log_bytes=64KiB"];
@@ -240,9 +242,9 @@ fn check_after_kill(acknowledged: &Acknowledged, home: &Home, place: &str) {
     assert_eq!(server.finish().code, Some(0), "{place}");
 }
 
-/// What was not synced is lost, sectors are torn: whole services on a disk that does so, as
-/// `wakeful torture` runs them. (`d6_a_torn_tail_is_cut_and_the_log_says_how_many_bytes` has a real
-/// process find such a tail.)
+/// Unsynced writes are lost and sectors are torn: runs whole services on such a simulated disk, as
+/// `wakeful torture` does. (In `d6_a_torn_tail_is_cut_and_the_log_says_how_many_bytes`, a real
+/// process finds such a tail.)
 #[test]
 fn abuse_22_a_power_cut_takes_nothing_that_was_acknowledged() {
     let home = tempfile::tempdir().unwrap();
@@ -259,7 +261,7 @@ fn abuse_23_a_flipped_bit_refuses_to_start_and_names_the_place() {
     let home = written("KILL");
     let segment = home.segments()[0].clone();
     let bytes = std::fs::read(&segment).unwrap();
-    // In the middle of the log: of the third of five values.
+    // In the middle of the log: in the third of five values.
     let at = bytes.windows(4).position(|name| name == b"key2").unwrap();
     flip(&segment, at);
     let told = refused(&home);
@@ -270,14 +272,14 @@ fn abuse_23_a_flipped_bit_refuses_to_start_and_names_the_place() {
 #[test]
 fn abuse_24_without_room_writes_are_refused_and_reads_go_on() {
     let home = Home::new();
-    // Four of the smallest segments there are.
+    // Four segments of the smallest size.
     let quota = ["--limit", "journal.disk_bytes_max=64MiB"];
     let history = ["--limit", "store.history_bytes_max=512KiB"];
     let victim = Victim::of(home.server_with(&[quota, history].concat()));
     let mut raw = victim.attack();
     let value = vec![b'x'; MIB as usize];
     let mut acknowledged = 0_u64;
-    // New keys, so that no snapshot makes room.
+    // New keys, so that a snapshot frees no space.
     let refusal = loop {
         let answer = raw.call(set(format!("big/{acknowledged}").as_bytes(), &value));
         match answer.kind {
@@ -297,8 +299,8 @@ fn abuse_24_without_room_writes_are_refused_and_reads_go_on() {
     assert_eq!(victim.stop().code, Some(0));
 }
 
-/// EIO, as far as a test can have one: the operating system refuses the write. It is not tried again
-/// and called durable: the server ends, and says why.
+/// EIO, as close as a test can get: the operating system refuses the write. The write is not
+/// repeated and then reported as durable; the server ends, and states the reason.
 #[test]
 fn abuse_24_a_write_that_fails_ends_the_server_and_loses_nothing_acknowledged() {
     let home = Home::new();
@@ -353,7 +355,7 @@ async fn abuse_25_told_to_stop_under_load_it_drains_syncs_and_ends_well() {
 fn abuse_25_a_second_signal_ends_it_at_once() {
     let server = Server::start_with(&["--limit", "rpc.shutdown_grace=10m"]);
     let addr: std::net::SocketAddr = server.addr().parse().unwrap();
-    // Holds the stop up, as long as it may.
+    // Delays the stop as long as is allowed.
     let mut stays = Raw::open(addr);
     let stream = stays.open_stream(0);
     stays.watch(stream, 1, key(b"a"), body::From::Now);
@@ -364,7 +366,7 @@ fn abuse_25_a_second_signal_ends_it_at_once() {
     assert_eq!(server.finish().code, Some(143));
 }
 
-/// The harness of failpoints: without one, nothing happens.
+/// The failpoints do nothing unless one is set.
 #[test]
 fn a_failpoint_that_is_not_reached_does_nothing() {
     let home = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Too much of something.
+//! Floods of connections, requests, waits and streams.
 
 use std::collections::HashSet;
 use std::io::Write;
@@ -17,7 +17,7 @@ use crate::support::raw::{CANCEL, ERROR, PING, PONG, PUSH, REPLY, Raw, credit, f
 const FIRST: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 const SECOND: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3));
 
-/// That the connection is refused because of this limit.
+/// Asserts that the connection is refused at this limit.
 fn assert_refused(raw: &mut Raw, limit: &str, value: u64) {
     raw.expect_preface();
     let refusal = raw.refused();
@@ -38,7 +38,7 @@ fn abuse_05_a_crowd_from_one_address_leaves_room_for_others() {
     }
     let mut other = Raw::connect_from(SECOND, victim.addr()).welcome();
     assert_eq!(other.call(get(b"a")).kind, REPLY);
-    // Who leaves makes room.
+    // A closed connection makes room.
     drop(crowd.pop());
     eventually("there is a place again", || {
         let mut raw = Raw::connect_from(FIRST, victim.addr());
@@ -57,7 +57,7 @@ fn abuse_05_a_flood_of_connections_is_refused_in_words_and_those_inside_are_serv
     let (memory, descriptors) = (victim.peak(), victim.descriptors());
     let mut inside: Vec<Raw> = (0..59).map(|_| victim.attack()).collect();
     assert_refused(&mut victim.connect(), "rpc.connections_max", 60);
-    // More than are told so at once.
+    // More than are refused with a reason at once.
     let outside: Vec<Raw> = (0..500).map(|_| victim.connect()).collect();
     for raw in &outside {
         closed(raw);
@@ -76,7 +76,7 @@ fn abuse_05_out_of_descriptors_the_server_goes_on_accepting_when_it_can() {
     let victim = Victim::with(&["rpc.descriptors_reserved=0", "rpc.handshake_timeout=10m"]);
     let beside = Beside::start(victim.addr());
     let descriptors = victim.descriptors();
-    // More connections than that, and the kernel accepts what the server cannot.
+    // More connections than descriptors: the kernel accepts what the server cannot.
     let most = descriptors + 20;
     victim.limit_descriptors(most);
     let crowd: Vec<Raw> = (0..60).map(|_| victim.connect()).collect();
@@ -94,7 +94,7 @@ fn abuse_05_out_of_descriptors_the_server_goes_on_accepting_when_it_can() {
     assert!((1..=5).contains(&said), "the log does not fill up: {}", ran.stderr);
 }
 
-/// With what is reserved it does not come to that: nobody keeps the journal from its next file.
+/// The reserved descriptors prevent this, so that the journal can always create its next file.
 #[test]
 fn abuse_05_descriptors_are_kept_for_everything_else() {
     let victim = Victim::with(&["rpc.descriptors_reserved=200"]);
@@ -110,7 +110,8 @@ fn abuse_05_descriptors_are_kept_for_everything_else() {
     beside.finish();
 }
 
-/// Every request of a flood is answered once, although the server has only so many under way.
+/// Every request of a flood is answered once, although the server processes only a limited number
+/// at once.
 #[test]
 fn abuse_11_a_flood_of_requests_waits_in_the_socket() {
     const COUNT: u64 = 20_000;
@@ -131,13 +132,13 @@ fn abuse_11_a_flood_of_requests_waits_in_the_socket() {
         assert!(answered.insert(answer.id), "{answer:?} twice");
     }
     sending.join().unwrap();
-    // One that does not read is not read from, however much it has to say.
+    // The server does not read from a peer that does not read, whatever it sends.
     let deaf = victim.attack();
     let requests =
         |nth| (nth * 100 + 1..=nth * 100 + 100).flat_map(|id| request(id, get(b"flood")));
     let pieces = (0..10_000_u64).map(|nth| requests(nth).collect());
     assert!(flood(&deaf, pieces) < 10_000, "it is read from all the same");
-    // History keeps 20 MiB of what was set.
+    // History keeps 20 MiB of the written values.
     victim.assert_peak(memory, 64 * MIB, "a flood of requests");
     beside.finish();
 }
@@ -164,12 +165,12 @@ fn abuse_12_small_requests_with_huge_answers_get_them_page_by_page() {
     let beyond = Body::request(2).then(prefix(b"")).u64(0).u32(10_001);
     let refusal = raw.call(beyond.u8(0).u8(0).u8(0).bytes(b"")).refusal();
     assert_eq!(refusal.code, LIMIT_EXCEEDED);
-    // A thousand of them from each who never reads the first.
+    // A thousand requests from each peer, which never read the first answer.
     let mut deaf = Vec::new();
     for _ in 0..10 {
         let mut raw = victim.attack();
         raw.send(&(1..=1000).flat_map(|id| request(id, everything())).collect::<Vec<_>>());
-        // All of history, with room for one event.
+        // All of history, with credit for one event.
         let mut watcher = victim.attack();
         let stream = watcher.open_stream(1);
         watcher.watch(stream, 1, prefix(b""), From::Revision(2));
@@ -215,7 +216,7 @@ fn abuse_13_a_hundred_thousand_watches_are_a_quota_and_their_end_holds_nobody_up
     witness.set(b"w/77777", b"");
     let Push::Events { deliveries, .. } = raw.next().push() else { panic!("not events") };
     assert_eq!(deliveries[0].watch_id, 77_777);
-    // They end all at once, and so do as many waits of another.
+    // All end at once, as do the same number of waits of another connection.
     let mut waits = victim.attack();
     let mut sender = std::io::BufWriter::new(waits.socket().try_clone().unwrap());
     let sending = thread::spawn(move || {
@@ -245,7 +246,7 @@ fn abuse_13_streams_have_the_same_quota_with_or_without_watches() {
     let victim = Victim::with(&["watch.watches_per_connection_max=3"]);
     let beside = Beside::start(victim.addr());
     let mut raw = victim.attack();
-    // All at once, so that none is open when the last is asked for.
+    // All in one write, so that none is open when the last is requested.
     raw.send(&(1..=5).flat_map(|id| request(id, stream_open(1000))).collect::<Vec<_>>());
     let answers: Vec<_> = (0..5).map(|_| raw.next()).collect();
     let refused = |id: u64| answers.iter().any(|it| it.id == id && it.kind == ERROR);
@@ -289,7 +290,7 @@ fn abuse_14_opening_and_cancelling_again_and_again_leaves_nothing() {
                     assert_eq!(answer.refusal().code, CANCELLED);
                     assert!(ended.insert(answer.id), "{answer:?} twice");
                 }
-                // That it was parked, or opened, before it was cancelled.
+                // A wait was parked, or a stream opened, before the cancel.
                 PUSH | REPLY => assert!(!ended.contains(&answer.id), "{answer:?} behind its end"),
                 _ => panic!("{answer:?}"),
             }
@@ -298,7 +299,7 @@ fn abuse_14_opening_and_cancelling_again_and_again_leaves_nothing() {
         let status = raw.status();
         assert_eq!((status.waits, status.streams), (0, 1), "the stream of the client beside");
     }
-    // One who does not read what came of it is not read from.
+    // The server does not read from a peer that does not read the outcome.
     let deaf = victim.attack();
     let pair = |id| {
         let wait = body::wait(key(b"never"), body::CHANGED, 600_000);
@@ -325,7 +326,7 @@ fn abuse_15_a_flood_of_frames_that_ask_for_nothing_ends_its_connection() {
         let raw = victim.attack();
         flood(&raw, (0..1_000).map(|_| bytes.repeat(1_000)));
         let said = closed(&raw);
-        // With as much unread the reason may be lost on its way.
+        // With this much unread input, the reason may be lost on its way.
         let told = String::from_utf8_lossy(&said);
         let pongs = said.chunks(20).filter(|frame| frame.get(4) == Some(&PONG)).count();
         assert!(pongs < 200_000, "{what}: {pongs} pongs");
@@ -333,14 +334,14 @@ fn abuse_15_a_flood_of_frames_that_ask_for_nothing_ends_its_connection() {
             assert!(told.contains("rpc.control_frames_max"), "{what}");
         }
     }
-    // The reason, to one who stops when it should.
+    // A peer that stops in time gets the reason.
     let mut raw = victim.attack();
     raw.send(&frame(PONG, 0, 9, b"").repeat(1_001));
     let refusal = raw.refused();
     assert_eq!(refusal.code, LIMIT_EXCEEDED);
     let name = "rpc.control_frames_max".to_owned();
     assert_eq!(refusal.details, Details::Limit { name, value: 1_000 });
-    // What goes with requests is no flood.
+    // Control frames along with requests are no flood.
     let mut honest = victim.attack();
     for id in 1..=3_000 {
         honest.send(&[request(id, get(b"a")), frame(CANCEL, 0, id, b"")].concat());

@@ -1,4 +1,4 @@
-//! Bytes that are wrong.
+//! Malformed bytes.
 
 use super::beside::Beside;
 use super::victim::Victim;
@@ -20,7 +20,7 @@ fn abuse_01_a_header_beyond_the_limit_is_refused_and_nothing_is_made_ready_for_i
         assert_eq!(refusal.code, FRAME_TOO_LARGE);
         let name = "rpc.frame_bytes_max".to_owned();
         assert_eq!(refusal.details, Details::Limit { name, value: 8 * MIB });
-        // Before the hello, what is longer than any hello.
+        // Before the hello, any body longer than a hello.
         let mut header = frame(HELLO, 0, 0, b"");
         header[..4].copy_from_slice(&(body_bytes / 1024).to_le_bytes());
         let mut raw = victim.connect();
@@ -35,8 +35,8 @@ fn abuse_01_a_header_beyond_the_limit_is_refused_and_nothing_is_made_ready_for_i
     beside.finish();
 }
 
-/// Lengths of 2^60 for each kind of thing that has a length. (Nothing on the wire has no bytes at
-/// all, so no count is larger than the body it stands in.)
+/// Lengths of 2^60 for each kind of thing that has a length. (Nothing on the wire is empty, so no
+/// count exceeds the length of its body.)
 fn monstrous() -> Vec<(&'static str, Body)> {
     let many = 1 << 60;
     let job = |variant: u32| Body::request(20).u32(variant);
@@ -74,7 +74,7 @@ fn abuse_06_lengths_beyond_reason_are_errors_that_cost_nothing() {
     beside.finish();
 }
 
-/// As many of the smallest things as fit in a body, which are larger in memory than on the wire.
+/// Bodies full of the smallest elements, which are larger in memory than on the wire.
 #[test]
 fn abuse_06_a_body_costs_a_small_multiple_of_its_bytes() {
     let victim = Victim::start();
@@ -111,7 +111,7 @@ fn abuse_07_trailing_bytes_and_bad_variants_harm_one_request() {
         ("no such option", Body::new().u8(2).u32(1).bytes(b"a").u64(0)),
         ("cut short", Body::request(1).u64(3)),
         ("nothing", Body::new()),
-        // The error of a settlement is text: retry after nothing, because of bytes that are none.
+        // The error of a settlement is text: retry after 0, with bytes that are not UTF-8.
         ("no UTF-8", {
             let settle = Body::request(20).u32(2).u64(1).u64(1).u32(1);
             settle.u32(1).u8(0).bytes(b"\xff\xfe")
@@ -126,7 +126,7 @@ fn abuse_07_trailing_bytes_and_bad_variants_harm_one_request() {
             }
         }
     }
-    // Where framing is lost, there is no next request to serve.
+    // Once framing is lost, there is no next request to serve.
     let mut broken = request(raw.ask(get(b"a")) + 1, get(b"a"));
     assert_eq!(raw.next().kind, REPLY);
     broken[4] = 99;
@@ -135,8 +135,8 @@ fn abuse_07_trailing_bytes_and_bad_variants_harm_one_request() {
     beside.finish();
 }
 
-/// A TLS handshake at a port without TLS, and what speaks no TLS at a port with: see also the tests
-/// of TLS.
+/// A TLS handshake at a port without TLS, and other protocols at a port with TLS: see also the
+/// tests of TLS.
 #[test]
 fn abuse_08_foreign_protocols_get_one_clear_line() {
     let victim = Victim::start();
@@ -168,7 +168,7 @@ fn abuse_09_an_id_in_flight_twice_ends_the_connection_and_what_it_held() {
     let beside = Beside::start(victim.addr());
     let descriptors = victim.descriptors();
     let wait = || body::wait(key(b"never"), body::CHANGED, 600_000);
-    // In one segment, of which nothing is done.
+    // In one segment, none of which is executed.
     let mut raw = victim.attack();
     raw.send(&[request(7, set(b"twice", b"1")), request(7, set(b"twice", b"2"))].concat());
     assert_eq!(raw.refused().code, PROTOCOL);
@@ -187,7 +187,7 @@ fn abuse_09_an_id_in_flight_twice_ends_the_connection_and_what_it_held() {
     beside.finish();
 }
 
-/// A peer whose hello comes in pieces, and whose name would be a line of its own, is no attack.
+/// A peer is no attacker if its hello arrives in pieces, or its name contains a line break.
 #[test]
 fn abuse_07_a_hello_in_pieces_is_a_hello() {
     let victim = Victim::start();

@@ -1,4 +1,4 @@
-//! The JSON door, under those of the attacks that meet code of its own there.
+//! The JSON door under those attacks for which it has code of its own.
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Write};
@@ -61,7 +61,7 @@ fn abuse_06_what_is_large_in_memory_and_small_in_json_costs_its_bound() {
     let memory = victim.peak();
     for deep in ["[", r#"{"a":"#, r#"[{"a":"#] {
         let mut raw = victim.connect();
-        // The server may be gone in the middle of it.
+        // The server may close the connection meanwhile.
         let _ = raw.socket().write_all(format!(r#"{{"params":{}"#, deep.repeat(10_000)).as_bytes());
         assert!(closed(&raw).is_empty());
         raw = victim.connect();
@@ -76,7 +76,7 @@ fn abuse_06_what_is_large_in_memory_and_small_in_json_costs_its_bound() {
     for number in ["1e999", "-1e999", "1e-999", &"9".repeat(100_000), "-1"] {
         let limit = json.refused("Wakeful.Range", &format!(r#"{{"limit":{number}}}"#));
         assert!(limit.len() < 500_000, "{limit}");
-        // Less than no time is none, in which a change may come all the same.
+        // A negative timeout counts as zero, during which a change may still arrive.
         if number != "-1" {
             let seconds = json.refused("KVStoreService.Watch", number);
             assert!(seconds.len() < 500_000, "{seconds}");
@@ -117,7 +117,7 @@ fn abuse_07_wrong_arguments_harm_one_request_and_what_is_no_json_ends_the_connec
         let mut raw = victim.connect();
         raw.send(broken);
         let said = closed(&raw);
-        // What was whole before it is answered.
+        // Complete values before the malformed one are answered.
         let lines = said.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         for line in lines {
             serde_json::from_slice::<Value>(line).unwrap();
@@ -136,7 +136,8 @@ fn abuse_10_who_never_reads_json_costs_its_bound_and_is_closed() {
     let get = r#"{"method":"KVStoreService.Get","params":["big"],"id":1}"#;
     let mut deaf: Vec<Raw> = (0..10).map(|_| victim.connect()).collect();
     deaf.iter_mut().for_each(|raw| raw.send(get.repeat(1_000).as_bytes()));
-    // Pings and cancels are answered, too: it is not read from who does not read the answers.
+    // Pings and cancels are answered, too, so the server stops reading from a peer that does not
+    // read the answers.
     for nothing in [
         r#"{"method":"Wakeful.Ping","params":[{}],"id":1}"#,
         r#"{"method":"Wakeful.Cancel","params":[{"id":1}],"id":1}"#,

@@ -1,5 +1,5 @@
-//! Links, whose dialers may be nobody's, or too many. (That a storm of a thousand dialers is survived
-//! is `l8_a_storm_of_a_thousand_dialers_is_survived`; what becomes of two of one name, the tests of L4.)
+//! Links with unknown dialers, or too many. (For a storm of a thousand dialers, see
+//! `l8_a_storm_of_a_thousand_dialers_is_survived`; for two dialers of one name, the tests of L4.)
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use crate::link::{Dialing, TOKEN, dialing};
 use crate::process::{Server, until, wakeful};
 use crate::support::raw::Raw;
 
-/// A relay, where clients connect and where servers dial in.
+/// A relay, with its ports for clients and for servers.
 fn relay(limits: &[&str]) -> (Victim, SocketAddr) {
     let fixed = ["relay", "--listen", "127.0.0.1:0", "--accept", "127.0.0.1:0"];
     let arguments: Vec<&str> = limits.iter().flat_map(|limit| ["--limit", *limit]).collect();
@@ -22,7 +22,7 @@ fn relay(limits: &[&str]) -> (Victim, SocketAddr) {
     (Victim::of(server), accepting)
 }
 
-/// A relay with the server `home` behind it, and a client beside of that.
+/// A relay with the server `home` behind it, and a client of that server beside the attack.
 fn relay_of_one(limits: &[&str]) -> (Victim, SocketAddr, Dialing, Beside) {
     let (victim, accepting) = relay(limits);
     let home = Dialing::start(dialing(&accepting.to_string(), "home", &[]));
@@ -41,7 +41,7 @@ fn abuse_28_rogue_dialers_get_no_name_and_hold_nobody_up() {
         command.env("WAKEFUL_DIAL_TOKEN", TOKEN.replace('f', "e")).env("RUST_LOG", "warn");
         let rogue = Dialing::start(command);
         rogue.said("wrong or missing token");
-        // The name that is taken stays where it is; the other is nobody's.
+        // The taken name stays with its holder; the other name belongs to none.
         let there = victim.server().run(&["status", "--server", name]).code == Some(0);
         assert_eq!(there, name == "home");
     }
@@ -63,7 +63,7 @@ fn abuse_28_rogue_dialers_get_no_name_and_hold_nobody_up() {
     beside.finish();
 }
 
-/// The other port of a relay faces a network as well.
+/// The other port of a relay faces a network, too.
 #[test]
 fn abuse_05_a_crowd_at_a_relay_leaves_room_for_others() {
     let (victim, _accepting, _home, beside) = relay_of_one(&["rpc.connections_per_address_max=30"]);

@@ -1,4 +1,4 @@
-//! What would write into the log, and what would fill it.
+//! Forged log lines, and floods of log lines.
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr};
@@ -13,11 +13,11 @@ use crate::support::raw::{ERROR, PREFACE, Raw, WELCOME, frame, hello, request};
 
 const SECRET: &str = "s3cr3t-value-of-nobody";
 
-/// Whatever a peer may put into a name, a key or a value, to be taken for a line of the log.
+/// Text that a peer may put into a name, a key or a value to forge a line of the log.
 const FORGED: &str =
     "x\r\n2026-01-01T00:00:00Z  INFO wakeful: forged=\"yes\"\x1b[2J\x1b]0;title\x07";
 
-/// Has everything said that can be, at the level that says most, and gives what was logged.
+/// Triggers every kind of log line at the most verbose level, and returns the log.
 fn logged(format: &str) -> String {
     let serve = ["serve", "--listen", "127.0.0.1:0", "--log", "trace", "--log-format", format];
     let victim = Victim::of(Server::run_by(wakeful(&serve)));
@@ -32,9 +32,9 @@ fn logged(format: &str) -> String {
     let stream = raw.open_stream(1000);
     raw.watch(stream, 1, key(SECRET.as_bytes()), From::Now);
     raw.park(body::wait(key(FORGED.as_bytes()), body::CHANGED, 600_000));
-    // A refusal whose reason has the name in it.
+    // A refusal whose reason contains the name.
     assert_eq!(raw.call(body::watch_add(stream, 1, key(FORGED.as_bytes()), From::Now)).kind, ERROR);
-    // The ends that are logged: what is no protocol, and what breaks it.
+    // The logged ends of connections: an unknown protocol, and a violation of ours.
     for bytes in [FORGED.as_bytes().to_vec(), frame(99, 0, 1, FORGED.as_bytes())] {
         let mut other = victim.connect();
         if bytes[4] == 99 {
@@ -69,7 +69,7 @@ fn abuse_30_nothing_a_peer_says_is_a_line_of_the_log_and_no_secret_stands_in_it(
     }
 }
 
-/// What operators are shown of names does not reach their terminals as it is.
+/// Names that operators are shown do not reach their terminals unescaped.
 #[test]
 fn abuse_30_the_name_of_a_client_is_shown_without_its_control_characters() {
     let victim = Victim::start();
@@ -87,7 +87,8 @@ fn abuse_30_the_name_of_a_client_is_shown_without_its_control_characters() {
     drop(Raw::open(victim.addr()));
 }
 
-/// The lines of a log that have `text` in them, and how many more there were, as it says.
+/// Returns the number of lines of a log that contain `text`, and how many more were suppressed
+/// according to the log.
 fn counted(log: &str, text: &str, of: &str) -> (usize, u64) {
     let lines = log.lines().filter(|line| line.contains(text)).count();
     let left_out = log.lines().filter(|line| line.contains(of)).filter_map(|line| {
@@ -97,11 +98,11 @@ fn counted(log: &str, text: &str, of: &str) -> (usize, u64) {
     (lines, left_out.sum())
 }
 
-/// Lines of one kind that are written in an hour, which no test lasts for.
+/// The lines of each kind that are written per hour, longer than any test lasts.
 const WRITTEN: [&str; 4] =
     ["--limit", "rpc.stranger_lines_max=7", "--limit", "rpc.stranger_lines_interval=1h"];
 
-/// Anybody could write 95 GB of log a day by connecting again and again.
+/// Any peer could write 95 GB of log a day by connecting repeatedly.
 #[test]
 fn abuse_32_strangers_that_connect_again_and_again_fill_no_log() {
     let serve = ["serve", "--listen", "127.0.0.1:0", "--log", "debug"];
@@ -127,13 +128,13 @@ fn abuse_32_logins_that_fail_are_counted_where_they_are_not_written() {
     let users = Users::new(&[]);
     let serve = ["serve", "--listen", "127.0.0.1:0", "--log", "info", "--auth", users.path()];
     let victim = Victim::of(Server::run_by(wakeful(&[&serve[..], &WRITTEN].concat())));
-    // Fewer from each address than would slow it down.
+    // Fewer from each address than the number that slows it down.
     for nth in 0..60 {
         let from = IpAddr::V4(Ipv4Addr::new(127, 0, 1, 1 + nth / 6));
         let mut raw = Raw::connect_from(from, victim.addr()).welcome();
         assert_eq!(raw.call(login_token("nobody's")).refusal().code, LOGIN_FAILED);
     }
-    // What somebody does who is known is written, however often.
+    // The acts of an authenticated peer are logged without a limit.
     for _ in 0..20 {
         users.raw("root", victim.server()).call(body::compact(1));
     }

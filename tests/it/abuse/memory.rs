@@ -1,4 +1,4 @@
-//! What is kept for peers that do not take it, as the server counts it.
+//! The memory kept for peers that do not read, as the server counts it.
 
 use super::beside::Beside;
 use super::victim::Victim;
@@ -7,7 +7,7 @@ use crate::support::body::{self, From, Push, get, key, prefix};
 use crate::support::raw::{CANCEL, ERROR, PUSH, REPLY, Raw, credit, frame, request};
 use crate::support::{eventually, jobs};
 
-/// What a connection keeps at most: its limit, and one answer or one batch more.
+/// Maximum for one connection: its limit, and one more answer or batch.
 const ONE: u64 = 256 * KIB + MIB + 64 * KIB;
 
 fn limited() -> Victim {
@@ -41,7 +41,7 @@ fn abuse_10_streams_without_credit_keep_nothing() {
     assert_eq!(witness.kept(), 0);
     victim.assert_peak(memory, 100 * MIB, "400 streams without credit");
     beside.is_served();
-    // Credit brings what there is still, or the word that it was overtaken.
+    // Credit brings the remaining events, or the report that the watch was overtaken.
     deaf.send(&credit(streams[0], 1));
     let frame = deaf.next();
     assert_eq!((frame.kind, frame.id), (PUSH, streams[0]));
@@ -70,7 +70,7 @@ fn abuse_10_streams_with_credit_together_keep_the_limit_of_their_connection() {
         assert!(kept <= ONE + ONE, "{kept} bytes after {n} events");
     }
     beside.is_served();
-    // It is shown all that was not overtaken when it reads.
+    // When the peer reads, it receives everything that was not overtaken.
     let mut shown = 0;
     while shown < 100 {
         let frame = deaf.next();
@@ -99,7 +99,8 @@ fn abuse_10_answers_that_are_not_read_are_not_made() {
     let kept = witness.kept();
     assert!(kept <= ONE, "{kept} bytes of keys that are gone");
     beside.is_served();
-    // Each is answered once, in order; those that had to wait, as of then.
+    // Each request is answered once, in order; those that had to wait show the state when they are
+    // executed.
     let mut there = 0;
     for id in 1..=60 {
         let frame = deaf.next();
@@ -152,7 +153,7 @@ fn abuse_10_all_together_keep_the_limit_of_the_service_and_small_requests_are_se
     let mut deaf = Vec::new();
     for _ in 0..40 {
         let mut raw = victim.attack();
-        // Waits that are met, watches, and answers.
+        // Waits whose condition is met, watches, and answers.
         for n in 0..10_u32 {
             raw.park(body::wait(key(format!("wait/{n}").as_bytes()), body::CHANGED, 600_000));
         }
@@ -169,7 +170,7 @@ fn abuse_10_all_together_keep_the_limit_of_the_service_and_small_requests_are_se
     let kept = witness.kept();
     assert!(kept <= 12 * MIB, "{kept} bytes");
     let mut refused = 0;
-    // What one of them was refused says so.
+    // A refusal states the reason.
     let first = &mut deaf[39];
     let (mut answers, mut waits) = (0, 0);
     while answers < 60 || waits < 10 {
@@ -201,7 +202,7 @@ fn abuse_10_a_worker_that_does_not_read_is_handed_no_more_jobs() {
     let mut deaf = victim.attack();
     let reserves = (1..=60_u64).flat_map(|id| request(id, jobs::reserve(b"t", 1, 600_000)));
     deaf.send(&reserves.collect::<Vec<_>>());
-    // Answered when they have come to the queue.
+    // Answered once the requests have reached the queue.
     deaf.send(&request(1_000, body::status()));
     let answer = deaf.next();
     assert_eq!((answer.kind, answer.id), (REPLY, 1_000));
@@ -211,7 +212,7 @@ fn abuse_10_a_worker_that_does_not_read_is_handed_no_more_jobs() {
     assert!(kept <= 3 * ONE, "{kept} bytes of jobs");
     let left = witness.call(jobs::reserve(b"t", 40, 0)).reserved().len();
     assert!(left > 0, "those it does not take go to others");
-    // It reads, and is handed jobs again.
+    // When the peer reads, it is handed jobs again.
     let mut handed = 0;
     while handed < 60 {
         let frame = deaf.next();

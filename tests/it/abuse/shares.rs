@@ -1,4 +1,4 @@
-//! One client that holds all it can of what all share.
+//! One client that takes all it can of a shared resource.
 
 use wakeful::auth::Action;
 
@@ -15,17 +15,17 @@ const CANCELLED: u32 = 5;
 
 const DAY_MS: u64 = 24 * 3_600_000;
 
-/// Something of which there are only so many in all.
+/// A limited shared resource.
 struct Shared {
     limit: &'static str,
     max: u64,
-    /// How many of them the client beside the attack holds.
+    /// The units that the client beside the attack holds.
     beside: u64,
-    /// Asks for the nth, and for as long as can be.
+    /// Requests the nth unit, for as long as possible.
     ask: fn(u64) -> Body,
 }
 
-/// A server with users where each limit is `max`, and `app` may do what the attack needs.
+/// A server with users and this limit, on which `app` has the permissions that the attack needs.
 fn server(users: &Users, limit: &str, max: u64) -> Victim {
     Victim::of(users.serve_with(&["--limit", &format!("{limit}={max}")]))
 }
@@ -35,8 +35,9 @@ fn users() -> Users {
     Users::new(&grants.map(|action| (action, "*")))
 }
 
-/// Asks for as many as there may be at once; returns how many were refused, all in the name of the limit.
-/// Requests that park are not answered, so `refused` says for how many answers to wait.
+/// Requests as many units as are allowed at once; returns the number of refusals, all of which must
+/// name the limit. Requests that park are not answered, so `refused` is the number of answers to
+/// wait for.
 fn take_all(raw: &mut Raw, shared: &Shared, from: u64, refused: u64) {
     let Shared { limit, max, ask, .. } = *shared;
     let first = 1_000_000 * from + 1;
@@ -56,7 +57,8 @@ fn take_all(raw: &mut Raw, shared: &Shared, from: u64, refused: u64) {
     }
 }
 
-/// That `app` gets half of what there is, over however many connections, and `root` has room then.
+/// Checks that `app` gets half of the limit, over any number of connections, and that `root` has
+/// room then.
 fn check(shared: &Shared) {
     let users = users();
     let victim = server(&users, shared.limit, shared.max);
@@ -69,7 +71,7 @@ fn check(shared: &Shared) {
         take_all(other, shared, 2 + nth as u64, shared.max);
     }
     let mut root = users.raw("root", victim.server());
-    // Behind it, and answered at once.
+    // The second request comes after the first, and is answered at once.
     let asked = request(7, (shared.ask)(77_777_777));
     root.send(&[asked, request(8, jobs::push(b"other", b"job"))].concat());
     loop {
@@ -82,12 +84,12 @@ fn check(shared: &Shared) {
     beside.finish();
 }
 
-/// One user parked 200,000 of them, and no worker of any topic could wait for a day.
+/// One user parked 200,000 reserves, and no worker of any topic could wait for a day.
 #[test]
 fn abuse_31_a_user_that_parks_all_it_may_leaves_room_for_the_workers_of_others() {
     let limit = "queue.parked_max";
     check(&Shared { limit, max: 400, beside: 0, ask: |_| jobs::reserve(b"jobs", 1, DAY_MS) });
-    // The workers of others get their jobs.
+    // The workers of other users get their jobs.
     let users = users();
     let victim = server(&users, limit, 400);
     let mut app = users.raw("app", victim.server());

@@ -10,7 +10,7 @@ use crate::support::body::{self, From, get, key, prefix, set};
 use crate::support::raw::{ERROR, PING, PREFACE, Raw, hello, request};
 use crate::support::{TIMEOUT, eventually, jobs};
 
-/// The start of a frame of the largest size there may be, of which no more ever comes.
+/// Returns the start of a frame of the maximum size, which is never completed.
 fn stalled() -> Vec<u8> {
     let mut start = request(1, set(b"stalled", &[b'x'; 1000]));
     start[..4].copy_from_slice(&(8 * MIB as u32).to_le_bytes());
@@ -19,7 +19,7 @@ fn stalled() -> Vec<u8> {
 
 #[test]
 fn abuse_02_ten_thousand_headers_of_the_maximum_that_stall_cost_what_was_sent() {
-    // None of them is over before the last has come, however slow the machine.
+    // None times out before the last has connected, also on a slow machine.
     let victim = Victim::with(&["rpc.frame_timeout=10m", "rpc.handshake_timeout=10m"]);
     let beside = Beside::start(victim.addr());
     let (memory, descriptors) = (victim.resident(), victim.descriptors());
@@ -35,7 +35,7 @@ fn abuse_02_ten_thousand_headers_of_the_maximum_that_stall_cost_what_was_sent() 
     let mut witness = Raw::open(victim.addr());
     eventually("all are in", || witness.status().connections == count as u64 + 2);
     beside.is_served();
-    // They announce 80 GiB, and sent 10 MiB.
+    // They announce 80 GiB, and have sent 10 MiB.
     let allowed = count as u64 * 24 * KIB + 16 * MIB;
     let grown = victim.resident().saturating_sub(memory);
     assert!(grown < allowed, "{count} of them cost {} KiB", grown / KIB);
@@ -61,14 +61,15 @@ fn abuse_02_a_frame_that_stalls_ends_at_its_deadline() {
     beside.finish();
 }
 
-/// Sends a byte to each, again and again, until all are closed by the other side; what each was told.
+/// Sends a byte to each peer repeatedly until the other side has closed all; returns what each
+/// received.
 pub(super) fn trickle(peers: &[Raw], bytes: &[u8]) -> Vec<Vec<u8>> {
     let mut said = vec![(Vec::new(), false); peers.len()];
     peers.iter().for_each(|raw| raw.socket().set_nonblocking(true).unwrap());
     let deadline = Instant::now() + TIMEOUT;
     for byte in bytes {
         for (raw, (said, ended)) in peers.iter().zip(&mut said).filter(|(_, it)| !it.1) {
-            // What is refused is read below.
+            // A refusal is read below.
             let _ = raw.socket().write(&[*byte]);
             let mut buffer = [0; 4096];
             match raw.socket().read(&mut buffer) {
@@ -96,7 +97,7 @@ fn abuse_03_a_byte_at_a_time_is_too_slow_before_the_hello_and_after() {
     let peers: Vec<Raw> = (0..50).map(|_| victim.connect()).collect();
     let slow = [&PREFACE[..], &hello(&"x".repeat(250))].concat();
     for said in trickle(&peers, &slow.repeat(20)) {
-        // A refusal can be lost where more was sent than is read.
+        // A refusal can be lost if more was sent than the server reads.
         assert!(said.is_empty() || said.starts_with(PREFACE), "{said:?}");
     }
     drop(peers);
@@ -146,13 +147,13 @@ fn abuse_10_who_never_reads_costs_its_bound_and_is_closed() {
     let beside = Beside::start(victim.addr());
     let (memory, descriptors) = (victim.peak(), victim.descriptors());
     let mut deaf = Vec::new();
-    // Each asks for a thousand answers of a MiB.
+    // Each requests a thousand answers of a MiB.
     for _ in 0..10 {
         let mut raw = victim.attack();
         raw.send(&(1..=1000).flat_map(|id| request(id, get(b"big/0"))).collect::<Vec<_>>());
         deaf.push(raw);
     }
-    // And these for a snapshot, and everything that changes after it, with credit for it.
+    // Others watch from a snapshot, with credit for all changes after it.
     for _ in 0..10 {
         let mut raw = victim.attack();
         let stream = raw.open_stream(u32::MAX);
@@ -172,8 +173,8 @@ fn abuse_10_who_never_reads_costs_its_bound_and_is_closed() {
     beside.finish();
 }
 
-/// Who reads a little now and then takes no output as far as the server can see: its buffer in the
-/// kernel says that it has room only when a good part of it is free.
+/// A peer that reads a little now and then takes no output as far as the server can see: the kernel
+/// reports room in its buffer only once a good part of it is free.
 #[test]
 fn abuse_10_who_reads_a_byte_at_a_time_is_closed_as_well() {
     let victim = Victim::with(&["rpc.write_timeout=2s", "rpc.ping_interval=10m"]);
@@ -190,9 +191,9 @@ fn abuse_10_who_reads_a_byte_at_a_time_is_closed_as_well() {
     beside.finish();
 }
 
-/// As after a pulled cable: nothing comes from the peer any more, not even answers to pings. (That
-/// its packets are not acknowledged either is noticed by `TCP_USER_TIMEOUT`; a test beside the accept
-/// loop proves that it is set, as no test here can pull a cable.)
+/// Nothing comes from the peer any more, not even pongs, as after a pulled cable. (That its packets
+/// are not acknowledged either is noticed by `TCP_USER_TIMEOUT`; a test beside the accept loop
+/// proves that this is set, since no test here can pull a cable.)
 #[test]
 fn abuse_16_a_peer_that_is_gone_without_a_word_loses_what_it_held() {
     let victim = Victim::with(&["rpc.ping_interval=1s", "rpc.ping_timeout=1s"]);

@@ -1,4 +1,4 @@
-//! [`Victim`]: the server that is attacked, as the operating system sees it.
+//! [`Victim`]: the attacked server, as the operating system sees it.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -21,7 +21,7 @@ impl Victim {
         Self::with(&[])
     }
 
-    /// With these limits, `NAME=VALUE`.
+    /// Starts a server with these limits, `NAME=VALUE`.
     pub(super) fn with(limits: &[&str]) -> Self {
         let arguments: Vec<&str> = limits.iter().flat_map(|limit| ["--limit", *limit]).collect();
         Self::of(Server::start_with(&arguments))
@@ -40,22 +40,22 @@ impl Victim {
         &self.server
     }
 
-    /// A connection of an attacker, on which nothing was said.
+    /// Returns a connection of an attacker that has sent nothing.
     pub(super) fn connect(&self) -> Raw {
         Raw::connect_from(ELSEWHERE, self.addr)
     }
 
-    /// A connection of an attacker who has said hello.
+    /// Returns a connection of an attacker that has sent its hello.
     pub(super) fn attack(&self) -> Raw {
         self.connect().welcome()
     }
 
-    /// Bytes of memory in use.
+    /// Returns the memory in use, bytes.
     pub(super) fn resident(&self) -> u64 {
         self.memory("VmRSS:")
     }
 
-    /// The most there ever were.
+    /// Returns the peak memory use so far, bytes.
     pub(super) fn peak(&self) -> u64 {
         self.memory("VmHWM:")
     }
@@ -67,37 +67,37 @@ impl Victim {
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * KIB
     }
 
-    /// That the most there ever were is not so many above `before`.
+    /// Asserts that the peak memory use is at most `allowed` above `before`.
     pub(super) fn assert_peak(&self, before: u64, allowed: u64, what: &str) {
         let grown = self.peak().saturating_sub(before);
         assert!(grown < allowed, "{what}: {} KiB", grown / KIB);
     }
 
-    /// File descriptors in use.
+    /// Returns the number of open file descriptors.
     pub(super) fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.server.pid())).unwrap().count()
     }
 
-    /// Waits until no more of them are in use than `before`.
+    /// Waits until no more descriptors are open than `before`.
     pub(super) fn until_descriptors(&self, before: usize) {
         eventually("every descriptor is given back", || self.descriptors() <= before);
     }
 
-    /// From now on it may have so many files open.
+    /// Limits the number of files that the server may have open from now on.
     pub(super) fn limit_descriptors(&self, count: usize) {
         let pid = Pid::from_raw(self.server.pid() as i32);
         let count = Some(count as u64);
         prlimit(pid, Resource::Nofile, Rlimit { current: count, maximum: count }).unwrap();
     }
 
-    /// Stops it; gives what it said.
+    /// Stops the server; returns its output.
     pub(super) fn stop(self) -> Ran {
         self.server.signal("TERM");
         self.server.finish()
     }
 }
 
-/// A command that serves in `dir`, and fails at `place` when `file` is there.
+/// Returns a command that serves with `arguments`, and fails at `place` once `file` exists.
 pub(super) fn failing(arguments: &[&str], place: &str, action: &str, file: &Path) -> Command {
     let fixed = ["serve", "--listen", "127.0.0.1:0", "--log", "error"];
     let mut command = wakeful(&[&fixed, arguments].concat());
@@ -105,16 +105,16 @@ pub(super) fn failing(arguments: &[&str], place: &str, action: &str, file: &Path
     command
 }
 
-/// How many connections this process may open, of `wanted`.
+/// Returns the number of connections that this process can open, up to `wanted`.
 pub(super) fn connections(wanted: usize) -> usize {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // As many as there may be: other tests of this process have some too.
+    // The maximum: other tests of this process need descriptors, too.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
     let most = maximum.map_or(usize::MAX, |most| most as usize).saturating_sub(1_500);
     wanted.min(most / 2)
 }
 
-/// Waits until the server has closed the connection, in whatever way; gives what it said before.
+/// Waits until the server has closed the connection in any way; returns what it sent before.
 pub(super) fn closed(raw: &Raw) -> Vec<u8> {
     let mut said = Vec::new();
     let mut socket = raw.socket();
@@ -133,7 +133,7 @@ pub(super) fn closed(raw: &Raw) -> Vec<u8> {
     }
 }
 
-/// Sends these pieces until the server ends the connection; tells how many.
+/// Sends the pieces until the server ends the connection; returns the number sent.
 pub(super) fn flood(raw: &Raw, pieces: impl Iterator<Item = Vec<u8>>) -> usize {
     let mut socket = raw.socket();
     socket.set_write_timeout(Some(TIMEOUT)).unwrap();

@@ -1,4 +1,4 @@
-//! What ARCHITECTURE.md claims about the source.
+//! The claims of ARCHITECTURE.md about the source.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -6,7 +6,7 @@ use std::fs;
 use super::source::{LIBRARY, root};
 use super::{files, map, name_of, relative};
 
-/// Crates whose types are kept to the modules beside them.
+/// Crates whose types only the listed modules use.
 const KEPT: [(&str, &[&str]); 10] = [
     ("actix", &["actor", "handle", "local_job", "local_watch", "node", "work"]),
     ("argon2", &["auth"]),
@@ -20,17 +20,17 @@ const KEPT: [(&str, &[&str]); 10] = [
     ("yamux", &["rpc::link"]),
 ];
 
-/// The files with `unsafe` code, and on how many lines they have it.
+/// The files with `unsafe` code, and the number of such lines.
 const UNSAFE: [(&str, usize); 2] = [("src/allocator.rs", 8), ("src/cli/job/guard.rs", 1)];
 
-/// How many lines above a message its comment `# bound:` may begin.
+/// Maximum number of lines between a message and the start of its comment `# bound:`.
 const BOUND_LINES: usize = 6;
 
 fn architecture() -> String {
     fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap()
 }
 
-/// The words between backticks of `text`.
+/// Returns the words between backticks in `text`.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
@@ -79,7 +79,7 @@ fn unsafe_code_is_where_it_is_listed_and_every_message_states_its_bound() {
     }
 }
 
-/// What is not part of the API is private, or behind the feature `internals`.
+/// Items that are not part of the API are private, or behind the feature `internals`.
 #[test]
 fn no_public_module_is_hidden() {
     for path in files("src") {
@@ -92,7 +92,7 @@ fn no_public_module_is_hidden() {
     }
 }
 
-/// The table has each module of the map, and names nothing that is not there.
+/// The table lists every module of the map, and no others.
 #[test]
 fn the_table_of_modules_is_whole() {
     let text = architecture();

@@ -1,4 +1,4 @@
-//! What is not yet as it must be. The lists only become shorter.
+//! Known exceptions to the rules. The lists may only become shorter.
 
 /// Files outside `rpc` that use its wire types.
 pub(super) const WIRE_TYPES: &[&str] = &[
@@ -26,9 +26,9 @@ pub(super) const WIRE_TYPES: &[&str] = &[
     "src/internals/wire.rs",
 ];
 
-/// Names of more than one type, and of how many. `Next` is public twice: what an interceptor calls next, and, in
-/// `work`, a request for the next jobs of a queue.
+/// Names of more than one type, with the number of types. `Next` is public twice: the next
+/// interceptor of a call and, in `work`, a request for the next jobs of a queue.
 pub(super) const NAMES: &[&str] = &["Next 2"];
 
-/// Files above the limit.
+/// Files above the limit of lines.
 pub(super) const LONG_FILES: &[&str] = &[];

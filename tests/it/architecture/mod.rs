@@ -1,6 +1,6 @@
-//! The map of the source: which module may use which, and what must not be found where.
+//! The map of the source: the modules that each module may use, and what must not occur in which.
 //!
-//! [`exceptions`] has what is not yet as it must be. Each list is compared in both directions, so an
+//! [`exceptions`] lists the known exceptions. Each list is compared in both directions, so an
 //! exception that is no longer needed must be removed.
 
 mod document;
@@ -14,14 +14,14 @@ use std::path::{Path, PathBuf};
 
 use source::{LIBRARY, Module, root};
 
-/// The map itself.
+/// The map.
 const MODULES: &str = include_str!("modules.txt");
 
-/// The modules whose own modules the map lists one by one.
+/// The modules whose submodules the map lists one by one.
 const SPLIT: [&str; 1] = ["rpc"];
 
-/// The pure cores, and the crates each is made of. None of these crates gives a clock, randomness, threads or I/O
-/// (`jiff` and `croner` are built without their clocks).
+/// The pure cores, and the crates that each may use. None of these crates provides a clock,
+/// randomness, threads or I/O (`jiff` and `croner` are built without their clocks).
 const CORES: [(&str, &[&str]); 4] = [
     ("model", &["serde"]),
     ("store", &["hashbrown", "serde", "serde_bytes", "siphasher", "slab", "smallvec", "thiserror"]),
@@ -29,7 +29,8 @@ const CORES: [(&str, &[&str]); 4] = [
     ("queue", &["croner", "jiff", "serde", "serde_bytes", "siphasher", "slab", "thiserror"]),
 ];
 
-/// What else in the crate a core may use: whole modules, or one type of a module that is not pure.
+/// Other parts of the crate that a core may use: modules, or single types of modules that are not
+/// pure.
 const BELOW_CORES: [&str; 10] = [
     "buffered",
     "config",
@@ -43,13 +44,13 @@ const BELOW_CORES: [&str; 10] = [
     "watch",
 ];
 
-/// What of the standard library has a clock, threads, processes or I/O.
+/// The modules of the standard library with clocks, threads, processes or I/O.
 const IMPURE: [&str; 8] = ["env", "fs", "io", "net", "os", "process", "thread", "time"];
 
-/// Lines of a file, tests included.
+/// Maximum lines of a file, including tests.
 const FILE_LINES_MAX: usize = 520;
 
-/// Compares `found` with `listed`, which is sorted.
+/// Compares `found` with `listed`, which must be sorted.
 fn compare(what: &str, found: BTreeSet<String>, listed: &[impl Display]) {
     let listed: Vec<String> = listed.iter().map(ToString::to_string).collect();
     assert!(listed.is_sorted(), "sort the exceptions for: {what}");
@@ -65,7 +66,7 @@ fn name_of(path: &[String]) -> Option<String> {
     LIBRARY.name_of(path, &SPLIT)
 }
 
-/// The modules that each module of the map uses, and a file for each that does so.
+/// Returns the modules that each module of the map uses, with one file that does so.
 fn uses() -> BTreeMap<String, BTreeMap<String, &'static str>> {
     let mut uses: BTreeMap<String, BTreeMap<String, &str>> = BTreeMap::new();
     for module in LIBRARY.modules.iter().filter(|module| !module.path.is_empty()) {
@@ -80,7 +81,7 @@ fn uses() -> BTreeMap<String, BTreeMap<String, &'static str>> {
     uses
 }
 
-/// The lines of the map: each module with those that it may use, as they are written.
+/// Returns the lines of the map: each module with those that it may use, as written.
 fn map() -> Vec<(&'static str, Vec<&'static str>)> {
     let lines = MODULES.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines
@@ -92,7 +93,7 @@ fn map() -> Vec<(&'static str, Vec<&'static str>)> {
         .collect()
 }
 
-/// The map is exactly what is so, and every arrow goes down: so there is no circle either.
+/// The map lists exactly the existing uses, and each goes down, so there is no circle.
 #[test]
 fn every_use_between_modules_is_on_the_map_and_goes_down() {
     let map = map();
@@ -203,7 +204,7 @@ fn a_file_holds_one_noun() {
     compare(&format!("files above {FILE_LINES_MAX} lines"), long, exceptions::LONG_FILES);
 }
 
-/// Every file of Rust below `dir`.
+/// Returns every Rust file below `dir`.
 fn files(dir: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut dirs = vec![root().join(dir)];

@@ -9,10 +9,10 @@ use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::Item;
 
-/// A path of at least two segments, or what follows `crate` in one.
+/// A path of at least two segments, or the segments after `crate`.
 pub(super) type Segments = Vec<String>;
 
-/// One module, of a file or inside of one.
+/// A module, in a file or inline.
 pub(super) struct Module {
     /// Its path below the crate; empty for `lib.rs`.
     pub(super) path: Segments,
@@ -35,12 +35,12 @@ impl Module {
     }
 }
 
-/// The library.
+/// The modules of the library.
 pub(super) struct Library {
     pub(super) modules: Vec<Module>,
-    /// What `lib.rs` re-exports by name, and where each is.
+    /// The items that `lib.rs` re-exports by name, with their paths.
     aliases: BTreeMap<String, Segments>,
-    /// What `lib.rs` re-exports whole.
+    /// The module that `lib.rs` re-exports with `*`.
     glob: Segments,
 }
 
@@ -48,7 +48,7 @@ pub(super) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The library is read once for all tests.
+/// The library, read once for all tests.
 pub(super) static LIBRARY: LazyLock<Library> = LazyLock::new(Library::read);
 
 impl Library {
@@ -87,7 +87,7 @@ impl Library {
     }
 }
 
-/// Returns the names by which code speaks of other crates.
+/// Returns the names by which the code refers to other crates.
 fn crates() -> BTreeSet<String> {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
     let manifest: toml::Table = manifest.parse().unwrap();
@@ -105,7 +105,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// `children` is the directory of the modules that this file declares.
+    /// Reads a file; `children` is the directory of the modules that it declares.
     fn file(&mut self, file: &Path, children: &Path, path: Segments) {
         let text = fs::read_to_string(file).unwrap();
         let items =
@@ -164,7 +164,7 @@ impl Reader {
     }
 }
 
-/// The file of the module whose own modules are in `children`.
+/// Returns the file of the module whose submodules are in `children`.
 fn file_of(children: &Path) -> PathBuf {
     let file = children.with_extension("rs");
     if file.exists() { file } else { children.join("mod.rs") }
@@ -204,8 +204,8 @@ fn attributes(tokens: &[TokenTree]) -> (Vec<TokenStream>, &[TokenTree]) {
     (found, rest)
 }
 
-/// Whether the item with this attribute is compiled for tests alone, or, as an exported macro, into
-/// other crates.
+/// Returns true if the item with this attribute is compiled only for tests or, as an exported
+/// macro, into other crates.
 fn is_left_out(attribute: &TokenStream) -> bool {
     let text = attribute.to_string().replace(' ', "");
     text == "cfg(test)"
@@ -237,7 +237,7 @@ fn skip(tokens: &[TokenTree]) -> &[TokenTree] {
     &[]
 }
 
-/// Collects the paths in `tokens`, those in the arguments of macros too.
+/// Collects the paths in `tokens`, including those in arguments of macros.
 fn paths(tokens: &[TokenTree], found: &mut BTreeSet<Segments>) {
     let mut rest = tokens;
     while let Some((token, after)) = rest.split_first() {
@@ -263,7 +263,8 @@ fn paths(tokens: &[TokenTree], found: &mut BTreeSet<Segments>) {
     }
 }
 
-/// Reads the path that `tokens` begin with, which goes on from `prefix`, and returns what follows it.
+/// Reads the path that `tokens` begin with, relative to `prefix`, and returns the rest of the
+/// tokens.
 fn path<'t>(
     tokens: &'t [TokenTree],
     prefix: &[String],

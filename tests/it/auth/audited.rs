@@ -22,7 +22,7 @@ fn a8_each_administrative_act_is_a_line_with_who_from_where_and_what() {
         book.give_role("new", "app").unwrap();
         book.set_admin("app", true).unwrap();
     });
-    // Seen when it has an effect.
+    // The change is visible by its effect.
     until("app is an admin", || as_user("app", &["status"]).code == Some(0));
     let mut wrong = wakeful(&["status", "--addr", &addr]);
     wrong.env("WAKEFUL_TOKEN", "wakeful_wrong");

@@ -62,7 +62,7 @@ fn a6_commands_go_by_the_limits_that_the_server_goes_by() {
     let dir = tempfile::tempdir().unwrap();
     let (path, file) = (dir.path().join("users.toml"), dir.path().join("wakeful.toml"));
     let auth = path.to_str().unwrap();
-    // With what is the server's alone.
+    // With settings that only the server uses.
     let settings = format!("auth = {auth:?}\ndata-dir = \"d\"\n[limits]\nauth.users_max = 1\n");
     std::fs::write(&file, settings).unwrap();
     let file = file.to_str().unwrap();
@@ -82,13 +82,13 @@ fn a6_commands_go_by_the_limits_that_the_server_goes_by() {
         assert_ne!(ran.code, Some(0), "by {name}");
         assert!(ran.stderr.contains("auth.users_max"), "by {name}: {}", ran.stderr);
     }
-    // A flag goes before the file, for roles too.
+    // A flag takes precedence over the file, also for roles.
     let raised = ["--config", file, "--limit", "auth.users_max=2"];
     run(&[&["user", "add", "bob", "--no-password"], &raised[..]].concat()).ok();
     let role = ["role", "add", "ops", "--admin", "--config", file];
     assert!(run(&role).stderr.contains("auth.users_max"));
     run(&[&role[..4], &raised[..]].concat()).ok();
-    // What may be a password.
+    // Limits of passwords apply.
     let add = ["user", "add", "eve", "--auth", auth, "--limit", "auth.password_bytes_min=5"];
     assert_eq!(with_input(&add, "short\n").ok(), "added eve\n");
     let slip = run(&["user", "ls", "--auth", auth, "--limit", "auth.user_max=2"]).fails(2);
@@ -130,10 +130,10 @@ fn a6_who_cannot_keep_the_owner_of_the_file_changes_nothing() {
     let path = dir.path().join("users.toml");
     let auth = ["--auth", path.to_str().unwrap()];
     run(&[&["user", "add", "alice", "--no-password"], &auth[..]].concat()).ok();
-    // Its group may read a file of root.
+    // A group member may read a file of root.
     let (owner, group, other) = (0, 54_321, 23_456);
     if chown(&path, Some(owner), Some(group)).is_err() {
-        // Only root has files of others to try it with.
+        // Only root has files of other users to try this with.
         return;
     }
     let set_mode = |path: &std::path::Path, mode| {
@@ -145,7 +145,7 @@ fn a6_who_cannot_keep_the_owner_of_the_file_changes_nothing() {
     let mut add = wakeful(&[&["user", "add", "bob", "--no-password"], &auth[..]].concat());
     add.uid(other).gid(group);
     if add.output().is_err() {
-        // Others may not run what is built here.
+        // Other users cannot run the binary in its build directory.
         return;
     }
     let refused = Running::start(add).finish().fails(2);

@@ -1,4 +1,4 @@
-//! What is not granted is refused, and tells nothing.
+//! Denied requests are refused, and reveal nothing.
 
 use wakeful::auth::Action;
 
@@ -51,12 +51,12 @@ fn a2_another_prefix_is_denied_and_looks_the_same_whether_it_is_there_or_not() {
     let stream = app.open_stream(1_000);
     app.watch(stream, 1, body::prefix(b"shop/"), body::From::Now);
     denied(&mut app, body::watch_add(stream, 2, body::prefix(b"s"), body::From::Now));
-    // All of a transaction, or nothing.
+    // A transaction is permitted as a whole or not at all.
     denied(&mut app, body::txn_of_sets(&[(b"shop/c", b"3"), (b"secret", b"3")]));
     assert_eq!(root.status().keys, 3);
 }
 
-/// The id of a lease that has no keys yet.
+/// Returns the id of a lease without keys.
 fn grant(raw: &mut Raw) -> u64 {
     let frame = raw.call(Body::request(5).u64(0).u64(60_000));
     let mut reader = frame.reply(5);
@@ -69,7 +69,7 @@ fn lasting(key: &[u8], ttl_ms: u64) -> Body {
     Body::request(0).bytes(key).bytes(b"v").u64(0).u64(ttl_ms).u8(0).u8(0)
 }
 
-/// That there is no such lease, for whoever asks.
+/// Asserts that the lease does not exist for the caller.
 fn no_lease(raw: &mut Raw, body: Body) -> String {
     let refusal = raw.call(body).refusal();
     assert_eq!(refusal.code, LEASE_NOT_FOUND, "{}", refusal.message);
@@ -96,7 +96,7 @@ fn a2_a_lease_is_whoevers_its_keys_are() {
     app.call(Body::request(6).u64(own)).reply(6);
     app.call(Body::request(8).u64(own)).reply(8);
     denied(&mut app, Body::request(9).u64(0).u32(0));
-    // Once a key of others is bound to it, it is not theirs alone.
+    // Once a key of another user is bound to it, the lease is not the user's alone.
     root.call(bind(b"secret2", own)).reply(0);
     no_lease(&mut app, Body::request(7).u64(own));
     assert_eq!(root.status().keys, 4);
@@ -104,14 +104,14 @@ fn a2_a_lease_is_whoevers_its_keys_are() {
     assert_eq!(root.status().keys, 1);
 }
 
-/// Whoever knows the id of a lease that has no keys may use it.
+/// Any user who knows the id of a lease without keys may use it.
 #[test]
 fn a2_the_id_of_a_lease_is_not_to_be_guessed_from_others() {
     let (_users, _server, mut root, mut app) = shop();
     let mut ids = Vec::new();
     for n in 0..100 {
         ids.push(grant(if n % 2 == 0 { &mut root } else { &mut app }));
-        // That of its private lease is shown to whoever reads the key.
+        // The id of a private lease is shown to every reader of its key.
         let private = app.call(lasting(b"shop/t", 60_000));
         let mut reader = private.reply(0);
         let (_revision, _changed) = (reader.u64(), reader.bool());
@@ -143,7 +143,7 @@ fn a2_jobs_of_other_topics_are_out_of_reach() {
         assert_eq!(settled[0].as_ref().unwrap().code, STALE_RESERVATION);
     }
     assert_eq!(root.call(jobs::done(held, b"right")).settled(), [None]);
-    // Finished, it is out of reach as well.
+    // A finished job is out of reach, too.
     assert_eq!(app.call(jobs::get(secret)).refusal().code, JOB_NOT_FOUND);
     assert_eq!(app.call(jobs::cancel(secret)).refusal().code, JOB_NOT_FOUND);
     let held = app.reserve_one(b"orders").reservation;

@@ -1,4 +1,4 @@
-//! Users of a service in one's own process.
+//! Users of an embedded service.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use wakeful::{
 use super::{PASSWORD, Users};
 use crate::support::{until, within};
 
-/// Held by each test that has threads which check passwords in this process: they are counted.
+/// Locked by each test with threads that check passwords in this process, because they are counted.
 pub(crate) static HASHES: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-/// How many threads of this process check passwords.
+/// Returns the number of threads of this process that check passwords.
 fn hashing() -> usize {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap();
     let names = tasks.filter_map(|task| std::fs::read(task.unwrap().path().join("comm")).ok());
@@ -81,7 +81,7 @@ async fn e2_a_service_with_users_guards_its_doors_and_stops_without_a_rest() {
     let late = open.require_login(auth.clone()).await.unwrap_err();
     assert_eq!(late.code, ErrorCode::InvalidArgument, "a door is open");
     open.stop().await;
-    // A thread names itself when it begins.
+    // A thread sets its name after its start.
     until("the threads are there", async || hashing() == 2).await;
     let mut config = ClientConfig::new(addr.to_string());
     config.credentials = Some(Credentials::password("app", PASSWORD));
@@ -89,9 +89,9 @@ async fn e2_a_service_with_users_guards_its_doors_and_stops_without_a_rest() {
     within(client.get("a")).await.unwrap();
     let denied = within(client.set(SetRequest::new("a", "1"))).await.unwrap_err();
     assert_eq!(denied.code, ErrorCode::PermissionDenied);
-    // This process is not asked who it is.
+    // The process itself needs no login.
     wakeful.set(SetRequest::new("a", "1")).await.unwrap();
-    // A reload need not wait until it is looked at the file.
+    // A reload does not wait for the next check of the file.
     users.change(|book| book.remove_user("app").unwrap());
     auth.reload().unwrap();
     let gone = within(client.get("a")).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! Whoever guesses waits.
+//! Failed logins are slowed down.
 
 use std::net::SocketAddr;
 
@@ -37,20 +37,20 @@ fn a5_brute_force_is_slowed_for_the_address_and_tells_nothing() {
     }
     assert!(codes[..4].iter().all(|code| *code == LOGIN_FAILED), "{codes:?}");
     assert!(codes[4..].iter().all(|code| *code == LIMIT_EXCEEDED), "{codes:?}");
-    // Not even the right one is checked; on one connection no more than on many.
+    // Not even the right password is checked, on any number of connections.
     let mut raw = stranger(&server);
     for _ in 0..5 {
         assert_eq!(raw.call(login_password("app", PASSWORD)).refusal().code, LIMIT_EXCEEDED);
     }
     assert_eq!(raw.call(login_token("wakeful_x")).refusal().code, LIMIT_EXCEEDED);
-    // Who is in stays in; a token is not guessed, and another address is another.
+    // Logged-in users stay, tokens are still accepted, and other addresses are not affected.
     working.status();
     users.raw("root", &server).status();
     let elsewhere = socket_from("127.0.0.2", server.addr());
     assert_eq!(elsewhere.code, LOGIN_FAILED);
 }
 
-/// What a wrong password gets from another address.
+/// Returns the refusal of a wrong password from another address.
 fn socket_from(own: &str, server: &str) -> crate::support::body::Refusal {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     let own: SocketAddr = format!("{own}:0").parse().unwrap();

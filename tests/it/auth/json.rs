@@ -1,4 +1,4 @@
-//! Logins and permissions at the JSON door: the same, in its own words.
+//! Logins and permissions at the JSON door: the same as at the native one.
 
 use serde_json::json;
 use wakeful::auth::{Action, Pattern};
@@ -26,7 +26,7 @@ fn a1_without_a_login_json_serves_nothing_else() {
         ("Wakeful.JobPush", r#"{"jobs":[{"topic":"t"}]}"#),
         ("Wakeful.JobReserve", r#"{"topic":"t"}"#),
         ("HelloService.Hello", r#""x""#),
-        // What there is not, or is not asked for rightly, is not told apart.
+        // Missing methods and wrong arguments are indistinguishable.
         ("Nothing", "1"),
         ("Wakeful.Nothing", "{}"),
         ("KVStoreService.Nothing", "{}"),
@@ -44,7 +44,7 @@ fn a1_without_a_login_json_serves_nothing_else() {
     json.ok("Wakeful.Ping", "{}");
     let wrong = json.refused("Wakeful.Login", "5");
     assert!(!wrong.starts_with("NotLoggedIn: "), "why it is no login: {wrong}");
-    // Nor is it told which services there are.
+    // Nor is it revealed which services exist.
     json.send("{\"method\":\"HelloService.Hello\",\"id\":\"x\"}\n");
     let told = json.reply()["error"].as_str().unwrap().to_owned();
     assert!(told.starts_with("NotLoggedIn: "), "{told}");
@@ -69,7 +69,7 @@ fn a8_operators_see_who_it_is_whatever_it_calls_itself() {
     let wait = |json: &mut Json| json.ask("Wakeful.Wait", r#"{"range":{"Prefix":"a/"}}"#);
     let hello = r#"{"client_name":"x) as root ("}"#;
     let expected = r" (x\) as root \() as app";
-    // Before a login or behind it.
+    // Before or after a login.
     let mut before = Json::connect(server.addr());
     before.ok("Wakeful.Hello", hello);
     before.ok("Wakeful.Login", &token(&users, "app"));
@@ -99,14 +99,14 @@ fn a1_a_stranger_sends_small_objects_only() {
     let mut json = Json::connect(server.addr());
     json.send(&set);
     json.expect_end();
-    // Behind a login, in the same write, it is no stranger's any more.
+    // After a login in the same write, larger values are allowed.
     let mut json = Json::connect(server.addr());
     let login =
         format!(r#"{{"method":"Wakeful.Login","params":[{}],"id":1}}"#, token(&users, "root"));
     json.send(format!("{login}{set}\n"));
     assert_eq!(json.reply()["result"]["user"], "root");
     assert_eq!(json.reply(), json!({"id": 2, "result": {}, "error": null}));
-    // Behind one that fails, it is.
+    // After a failed one, they are not.
     let mut json = Json::connect(server.addr());
     json.send(format!(
         "{{\"method\":\"Wakeful.Login\",\"params\":[{{\"Token\":\"x\"}}],\"id\":1}}{set}\n"

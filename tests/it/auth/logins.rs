@@ -1,4 +1,4 @@
-//! Who may come in, and what is served before that.
+//! Logins, and the requests that are served before them.
 
 use wakeful::auth::{Action, Credentials};
 use wakeful::{Client, ErrorCode, Operations, SetRequest};
@@ -50,7 +50,7 @@ fn a1_a_stranger_sends_small_frames_only() {
         refusal.details,
         Details::Limit { name: "rpc.login_frame_bytes_max".into(), value: 16 * 1024 }
     );
-    // Behind the login, in the same write, it is no stranger's any more.
+    // After a login in the same write, larger frames are allowed.
     let mut raw = stranger(&server);
     let mut bytes = request(1, login_token(&users.token("root")));
     bytes.extend(request(2, large.clone()));
@@ -61,7 +61,7 @@ fn a1_a_stranger_sends_small_frames_only() {
         let answer = raw.next();
         assert_eq!((answer.id, answer.kind), (id, crate::support::raw::REPLY), "{answer:?}");
     }
-    // Behind one that fails, it is.
+    // After a failed one, they are not.
     let mut raw = stranger(&server);
     let mut bytes = request(1, login_token("wakeful_x"));
     bytes.extend(request(2, large));
@@ -78,7 +78,7 @@ fn a1_who_does_not_log_in_is_told_so_and_goes() {
     let refusal = raw.refused();
     assert_eq!(refusal.code, NOT_LOGGED_IN);
     assert!(refusal.message.contains("auth.login_timeout"), "{}", refusal.message);
-    // Whoever has logged in stays.
+    // Logged-in connections stay.
     let mut raw = users.raw("root", &server);
     stranger(&server).refused();
     raw.status();
@@ -148,7 +148,7 @@ fn a3_what_is_typed_goes_before_the_environment() {
     write_secret(&password, PASSWORD);
     let [password, root, app] = [password, users.token_file("root"), users.token_file("app")]
         .map(|path| path.to_str().unwrap().to_owned());
-    // Only root may ask for the status.
+    // Only root may read the status.
     let status = |variables: &[(&str, &str)], arguments: &[&str]| {
         let mut command = server.command(&[&["status"], arguments].concat());
         command.envs(variables.iter().copied());
@@ -189,11 +189,11 @@ async fn a4_a_client_logs_in_at_every_connection() {
     drop(server);
     let again = ["--auth", users.path()];
     let server = Server::start_at(&addr, &again);
-    // The store is in memory: it is another, and empty.
+    // The store is in memory, so after the restart it is another one, and empty.
     assert!(client.get("a").await.unwrap().kv.is_none());
     client.set(SetRequest::new("a", "2")).await.unwrap();
     drop(server);
-    // Without its user, the next connection fails, and with it whatever waits for it.
+    // Without its user, the next connection fails, and so does every call that waits for it.
     users.change(|book| book.remove_user("app").unwrap());
     let pending = client.go(wakeful::HubRequest::Status);
     let _server = Server::start_at(&addr, &again);

@@ -1,4 +1,4 @@
-//! Users, logins and permissions, with the real binary: A1 and on of `docs/guarantees.md`.
+//! Users, logins and permissions with the real binary: A1 and following of `docs/guarantees.md`.
 
 mod audited;
 mod commands;
@@ -31,14 +31,14 @@ pub(crate) const NOT_LOGGED_IN: u16 = ErrorCode::NotLoggedIn as u16;
 pub(crate) const LOGIN_FAILED: u16 = ErrorCode::LoginFailed as u16;
 pub(crate) const PERMISSION_DENIED: u16 = ErrorCode::PermissionDenied as u16;
 
-/// A file of users, which a test changes as it likes.
+/// A user file that a test changes.
 pub(crate) struct Users {
     file: AuthFile,
     dir: tempfile::TempDir,
 }
 
 impl Users {
-    /// `root`, who may do everything, and `app`, who may do what the role of its name grants.
+    /// Creates `root`, an administrator, and `app`, whose role of the same name has `grants`.
     pub(crate) fn new(grants: &[(Action, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let users = Self { file: AuthFile::new(dir.path().join("users.toml")), dir };
@@ -55,7 +55,7 @@ impl Users {
         users
     }
 
-    /// A user with the role and a token of its name, which is in a file of its own.
+    /// Adds a user with the role of its name, and writes its token to a file.
     fn add(&self, name: &str) {
         let token = NewToken::draw();
         write_secret(&self.token_file(name), token.secret());
@@ -66,7 +66,7 @@ impl Users {
         });
     }
 
-    /// Gives a user [`PASSWORD`], hashed so that nobody waits for it.
+    /// Gives a user [`PASSWORD`], with a cheap hash.
     pub(crate) fn set_password(&self, name: &str) {
         let cheap =
             AuthConfig { hash_memory_bytes: 64 * 1024, hash_passes: 1, ..AuthConfig::new() };
@@ -94,7 +94,7 @@ impl Users {
         std::fs::read_to_string(self.token_file(name)).unwrap()
     }
 
-    /// A server that sees changes at once.
+    /// Starts a server that notices changes at once.
     pub(crate) fn serve(&self) -> Server {
         self.serve_with(&[])
     }
@@ -104,7 +104,7 @@ impl Users {
         Server::start_with(&[&fixed, arguments].concat())
     }
 
-    /// A command of a user, for a server.
+    /// Returns a command of a user for a server.
     fn command(&self, name: &str, server: &Server, arguments: &[&str]) -> Command {
         let mut command = server.command(arguments);
         command.arg("--token").arg(self.token_file(name));
@@ -119,14 +119,14 @@ impl Users {
         self.spawn(name, server, arguments).finish()
     }
 
-    /// A raw connection on which a user has logged in.
+    /// Returns a raw connection on which a user has logged in.
     pub(crate) fn raw(&self, name: &str, server: &Server) -> Raw {
         let mut raw = stranger(server);
         assert_eq!(raw.call(login_token(&self.token(name))).login(), (name.to_owned(), 1));
         raw
     }
 
-    /// A connection for JSON on which a user has logged in.
+    /// Returns a JSON connection on which a user has logged in.
     fn json(&self, name: &str, server: &Server) -> Json {
         let mut json = Json::connect(server.addr());
         json.ok("KVStoreService.Login", &format!("\"{}\"", self.token(name)));
@@ -148,7 +148,7 @@ impl Users {
     }
 }
 
-/// A raw connection on which nobody has logged in.
+/// Returns a raw connection without a login.
 fn stranger(server: &Server) -> Raw {
     Raw::open(server.addr().parse::<SocketAddr>().unwrap())
 }
@@ -162,7 +162,7 @@ pub(crate) fn login_password(user: &str, password: &str) -> Body {
 }
 
 impl Frame {
-    /// The user of a reply to a login, and how it was proved.
+    /// Returns the user in the reply to a login, and how its identity was proved.
     pub(crate) fn login(&self) -> (String, u32) {
         let mut reader = self.reply(23);
         let login = (reader.text(), reader.u32());
@@ -171,7 +171,7 @@ impl Frame {
     }
 }
 
-/// A server with a log, which is read when it has ended.
+/// Starts a server with a log, which is read at its end.
 fn serve_logged(users: &Path, log: &str) -> (Running, String) {
     let fixed = ["serve", "--listen", "127.0.0.1:0", "--log", log, "--auth"];
     let mut command = wakeful(&fixed);

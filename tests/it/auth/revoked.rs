@@ -1,4 +1,4 @@
-//! What is taken back ends at once.
+//! Revoked permissions take effect at once.
 
 use futures_util::StreamExt;
 use wakeful::auth::{Action, Pattern};
@@ -32,7 +32,7 @@ fn a4_a_watch_and_a_wait_end_with_their_grant_and_others_go_on() {
     let wait = app.park(body::wait(body::prefix(b"a/"), body::CHANGED, 600_000));
     let kept = app.park(body::wait(body::prefix(b"b/"), body::CHANGED, 600_000));
     root.set(b"a/1", b"1");
-    // One event on the watch, and the wait has its answer.
+    // One event on the watch, and the answer to the wait.
     let mut seen = (false, false);
     while seen != (true, true) {
         let frame = app.next();
@@ -81,7 +81,7 @@ fn a4_a_watch_that_is_held_back_shows_nothing_more() {
     let stream = app.open_stream(1);
     app.watch(stream, 1, body::prefix(b"a/"), body::From::Now);
     app.watch(stream, 2, body::prefix(b"b/"), body::From::Now);
-    // The first takes all the credit there is; what follows waits at the server.
+    // The first event uses up the credit; the following ones wait at the server.
     root.set(b"a/1", b"1");
     let Push::Events { .. } = app.next().push() else { panic!("events") };
     root.set(b"a/2", b"hidden");
@@ -119,7 +119,7 @@ fn a4_a_watch_that_began_with_what_there_was_ends_with_the_grant_to_read_it() {
     for n in 0..20 {
         root.set(format!("a/{n:02}").as_bytes(), &vec![b'x'; 100_000]);
     }
-    // The first push takes all the credit there is.
+    // The first push uses up the credit.
     let stream = app.open_stream(1);
     app.watch(stream, 1, body::prefix(b"a/"), body::From::Snapshot);
     let Push::Snapshot { kvs, .. } = app.next().push() else { panic!("a snapshot") };
@@ -131,7 +131,7 @@ fn a4_a_watch_that_began_with_what_there_was_ends_with_the_grant_to_read_it() {
     app.send(&crate::support::raw::credit(stream, 10_000_000));
     let Push::Ended { watch_id: 1, refusal } = app.next().push() else { panic!("its end") };
     assert_eq!(refusal.code, PERMISSION_DENIED);
-    // One that shows what comes does not need it.
+    // A watch without previous values does not need the permission.
     root.set(b"a/1", b"new");
     let Push::Events { deliveries, .. } = app.next().push() else { panic!("an event") };
     assert_eq!(deliveries[0].watch_id, 2);
@@ -148,7 +148,7 @@ async fn a4_whoever_awaits_a_job_by_its_id_does_so_no_longer_than_its_topic_may_
         let awaits = JobRequest::Await { job: JobRef::Id(id), wait: Some(TIMEOUT) };
         waits.push((id, app.go(Request::Job(awaits))));
     }
-    // Both are parked: what is asked behind them has its answer.
+    // Both are parked, because a request after them was answered.
     app.get_job(JobRef::Id(waits[1].0)).await.unwrap();
     take(&users, Action::Push, "mail");
     let (hidden, kept) = (waits.remove(0), waits.remove(0));
@@ -186,7 +186,7 @@ async fn a4_jobs_go_back_at_no_cost_when_their_grant_ends() {
     assert_eq!((again[0].losses, again[0].failures), (0, 0));
     let settled = app.settle(vec![done(mail[0].reservation)]).await.unwrap();
     assert_eq!(settled[0].as_ref().unwrap().code, ErrorCode::StaleReservation);
-    // What is granted still is held still.
+    // A job that is still permitted is still held.
     assert_eq!(app.settle(vec![done(other[0].reservation)]).await.unwrap(), [None]);
     assert_eq!(root.settle(vec![done(again[0].reservation)]).await.unwrap(), [None]);
     root.close().await;
@@ -223,7 +223,7 @@ fn a4_a_user_that_is_gone_is_told_so_and_holds_nothing() {
     let stream = app.open_stream(100_000);
     app.watch(stream, 1, body::prefix(b"a/"), body::From::Now);
     app.push_job(b"mail", b"p");
-    // It would resume it, but not without a login.
+    // The reservation could be resumed, but not without a login.
     app.call(jobs::resume(&[])).resumed();
     app.reserve_one(b"mail");
     users.change(|book| book.remove_user("app").unwrap());
@@ -246,7 +246,7 @@ fn a4_one_who_takes_no_output_is_revoked_too() {
     for _ in 0..100 {
         app.ask(body::get(b"large"));
     }
-    // It reads nothing of it, and has more to come than the sockets hold.
+    // The peer reads nothing, and more is to be sent than the sockets hold.
     users.change(|book| book.remove_user("app").unwrap());
     assert_eq!(root.reserve_one(b"mail").reservation.epoch, 2);
 }

@@ -1,4 +1,4 @@
-//! Secrets stand nowhere that others look.
+//! Secrets are not visible to others.
 
 use super::{PASSWORD, Users, serve_logged};
 use crate::process::{Running, wakeful};
@@ -26,7 +26,7 @@ fn a7_no_secret_is_in_arguments_or_logs() {
         let arguments = String::from_utf8_lossy(&arguments).into_owned();
         assert!(!arguments.contains(&token) && !arguments.contains(PASSWORD), "{arguments}");
     }
-    // What fails is not logged either: it may be a password with a slip, or in the wrong place.
+    // Failed logins do not log names either: a name may be a mistyped or misplaced password.
     for (user, password) in [("app", "nearly correct horse"), ("my password\nis this", "x")] {
         let mut wrong = wakeful(&["status", "--addr", &addr]);
         wrong.env("WAKEFUL_USER", user).env("WAKEFUL_PASSWORD", password);
