@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::process::{Running, Server};
 
 impl Server {
-    /// A `wait` that the server has parked.
+    /// Starts a `wait`, and returns once the server has parked it.
     fn waiting(&self, arguments: &[&str]) -> Running {
         let parked = self.status("waits");
         let wait = self.spawn(&[&["wait", "--timeout", "60s"], arguments].concat());
@@ -13,7 +13,7 @@ impl Server {
         wait
     }
 
-    /// A `watch` that the server shows events to.
+    /// Starts a `watch`, and returns once the server has opened it.
     fn watching(&self, arguments: &[&str]) -> Running {
         let present = self.status("watches");
         let watch = self.spawn(&[&["watch"], arguments].concat());

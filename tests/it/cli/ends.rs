@@ -1,4 +1,4 @@
-//! How commands end: exit codes, signals, a reader that is gone.
+//! How commands end: exit codes, signals, closed outputs.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::process::{Killed, Running, Server, exit_of, run, until, wakeful};
 
-/// Nobody serves there.
+/// An address without a server.
 const NOWHERE: &str = "127.0.0.1:1";
 
 #[test]
@@ -144,8 +144,8 @@ fn t5_a_killed_waiter_leaves_nothing_behind() {
 
 #[test]
 fn w9_a_stopped_reader_holds_nobody_up() {
-    // The service this grew out of blocked every write for good at the eleventh event for a
-    // waiter that was gone.
+    // In the predecessor of this service, the eleventh event for a waiter that was gone blocked
+    // every write for good.
     let server = Server::start();
     let mut stopped = server.spawn(&["watch", "--json"]);
     server.until_status("watches", 1);
@@ -168,7 +168,7 @@ fn a_reader_that_leaves_ends_it_quietly() {
     for nth in 0..50 {
         server.ok(&["set", &format!("key-{nth:02}"), &"x".repeat(4_000)]);
     }
-    // What `| head -1` does: read one line and leave.
+    // As `| head -1` does: read one line and close the pipe.
     for (arguments, ends) in [
         (&["range"][..], true),
         (&["range", "--json"], true),

@@ -1,4 +1,4 @@
-//! `job` and `topics`: pushed in one process, worked on in another, waited for in a third.
+//! `job` and `topics`: a job is pushed by one process, run by another, and awaited by a third.
 
 use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
@@ -8,12 +8,12 @@ use crate::durable::Home;
 use crate::process::{Running, Server, until};
 
 impl Server {
-    /// Pushes a job; gives its id.
+    /// Pushes a job; returns its id.
     fn push(&self, arguments: &[&str]) -> String {
         self.ok(&[&["job", "push"], arguments].concat()).trim().to_owned()
     }
 
-    /// Where a job is.
+    /// Returns the state of a job.
     fn state(&self, id: &str) -> Value {
         self.run(&["job", "get", id, "--json"]).json()["state"].clone()
     }
@@ -22,7 +22,7 @@ impl Server {
         self.spawn(&[&["job", "work"], arguments].concat())
     }
 
-    /// The one topic there is.
+    /// Returns the only topic.
     fn topic(&self) -> Value {
         self.run(&["topics", "--json"]).json()
     }
@@ -36,7 +36,7 @@ fn one_process_pushes_another_works_a_third_prints_the_result() {
     let mut worker = server.worker(&["shout", "--", "tr", "a-z", "A-Z"]);
     assert_eq!(server.ok(&["job", "wait", &id, "--timeout", "30s"]), "HELLO\n");
     assert_eq!(worker.line(), format!("done {id}"));
-    // A worker that waits is woken.
+    // A waiting worker is woken.
     let id = server.push(&["shout", "again"]);
     assert_eq!(server.ok(&["job", "wait", &id]), "AGAIN\n");
     worker.signal("TERM");
@@ -84,7 +84,7 @@ fn a_second_signal_gives_the_job_back_at_no_cost() {
     let mut worker = server.worker(&["slow", "--", "sleep", "600"]);
     until("it runs", || server.state(&id) == "Reserved");
     worker.signal("INT");
-    // Whether it was heard cannot be seen but in this.
+    // The report is the only evidence that the server was heard.
     until("it says so", || {
         worker.signal("INT");
         server.state(&id) == "Ready"
@@ -205,11 +205,11 @@ fn one_command_pushes_and_prints_the_result_as_job_wait_does() {
     let dead = server.run(&[&push[..], &["--json"]].concat());
     assert_eq!(dead.code, Some(1));
     let mut dead: Value = serde_json::from_slice(&dead.stdout).unwrap();
-    // Only who waits when a job dies is given its place among the outcomes.
+    // Only a request that waits when the job dies gets its outcome number.
     assert!(dead["outcome"].take().is_u64());
     let waited = server.run(&["job", "wait", &dead["id"].to_string(), "--json"]);
     assert_eq!(dead, serde_json::from_slice::<Value>(&waited.stdout).unwrap());
-    // No worker: the job stays, and its id is not lost.
+    // Without a worker, the job stays, and its id is reported.
     let said = server.run(&["job", "push", "nobody", "--wait", "20ms"]).fails(4);
     let id = server.run(&["job", "ls", "nobody", "--json"]).json()["id"].to_string();
     assert_eq!(said, format!("timeout; job {id} is ready\n"));
@@ -246,7 +246,8 @@ fn j10_a_job_pushed_for_a_time_of_day_is_due_then() {
     ];
     let minute = due(&["t", "--at", &hour.strftime("%Y-%m-%d %H:%M").to_string()]);
     let late = clock() - before;
-    // Not before its time, and later by no more than the push took and two clocks are rounded.
+    // Not before its time, and later by at most the duration of the push and the rounding of two
+    // clocks.
     let given = hour.as_millisecond();
     let well = |due: i64, given: i64| (given..=given + late + 2).contains(&due);
     assert!(exact.iter().all(|due| well(*due, given)), "{exact:?} for {given}, {late} ms late");
@@ -288,7 +289,7 @@ fn a_topic_is_shown_and_one_that_is_not_there_is_not_found() {
     assert!(missing.contains(r#""code":"TopicNotFound""#), "{missing}");
 }
 
-/// Of a server that is killed, nothing comes back.
+/// After a kill of a server in memory, nothing is left.
 #[test]
 fn j2_what_was_deleted_stays_so_across_a_crash() {
     let dir = tempfile::tempdir().unwrap();
@@ -361,11 +362,11 @@ fn a_worker_outlives_its_server() {
     assert_eq!(server.ok(&["job", "wait", &id]), "after\n");
 }
 
-/// A server that stops soon, and leaves its workers enough time to resume their jobs.
+/// The limits of a server that stops soon, and leaves its workers enough time to resume their jobs.
 const GRACES: [&str; 4] =
     ["--limit", "rpc.shutdown_grace=100ms", "--limit", "queue.resume_grace=60s"];
 
-/// A command runs on while its server ends by `signal` and is started again, and runs once.
+/// A command continues while its server ends by `signal` and is started again, and runs only once.
 fn a_command_outlives_its_server(signal: &str) {
     let (home, dir) = (Home::new(), tempfile::tempdir().unwrap());
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
@@ -378,7 +379,7 @@ fn a_command_outlives_its_server(signal: &str) {
     let runs = || std::fs::read_to_string(&begun).unwrap_or_default().lines().count();
     until("it runs", || runs() == 1);
     let server = home.restart(server, signal, &GRACES);
-    // Nobody else is given the job.
+    // No other worker gets the job.
     assert_eq!(server.run(&["job", "reserve", "t", "--wait", "20ms"]).code, Some(4));
     std::fs::write(&go, "").unwrap();
     assert_eq!(worker.line(), format!("done {id}"));
@@ -401,7 +402,7 @@ fn j21_a_command_runs_once_though_its_server_is_killed() {
     a_command_outlives_its_server("KILL");
 }
 
-/// It is told when it is back, not when it next touches the job: that is minutes later.
+/// The worker learns of the loss when it reconnects, not at its next touch, which is minutes later.
 #[test]
 fn j21_a_command_is_ended_when_its_server_is_back_and_has_given_the_job_to_another() {
     let home = Home::new();

@@ -1,4 +1,4 @@
-//! `set`, `get`, `del`, `range`, `txn`: what they print, in both forms, and how they exit.
+//! `set`, `get`, `del`, `range`, `txn`: their output in both forms, and their exit codes.
 
 use serde_json::{Value, json};
 

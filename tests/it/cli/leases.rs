@@ -1,4 +1,4 @@
-//! `lease`: made, kept, looked at and ended.
+//! `lease`: granted, renewed, inspected and revoked.
 
 use serde_json::{Value, json};
 
@@ -62,7 +62,7 @@ fn s8_a_lease_lives_as_long_as_it_is_kept() {
     server.ok(&["lease", "grant", "1500ms", "--id", "7"]);
     server.ok(&["set", "worker", "up", "--lease", "7"]);
     let mut keep = server.spawn(&["lease", "keep-alive", "7"]);
-    // Each renewal comes after a third of the time: five of them outlive it.
+    // Each renewal comes after a third of the time to live, so five of them outlast it.
     for _ in 0..5 {
         assert_eq!(keep.line(), "lease 7 ttl 1500ms");
     }

@@ -1,4 +1,4 @@
-//! What a server allows, the command line does; and what does not fit at once is done in parts.
+//! The command line can use everything that a server's limits allow, and splits larger requests.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use crate::process::{Running, Server};
 
 const MIB: usize = 1024 * 1024;
 
-/// A server that allows more than the defaults everywhere.
+/// A server with limits above all defaults.
 fn generous() -> Server {
     Server::start_with(&[
         "--limit=rpc.frame_bytes_max=64MiB",
@@ -23,7 +23,7 @@ fn generous() -> Server {
     ])
 }
 
-/// Runs a command with an input, and gives what it printed.
+/// Runs a command with this input, and returns its output.
 fn fed(server: &Server, arguments: &[&str], input: &[u8]) -> Vec<u8> {
     let ran = Running::start_with_input(server.command(arguments), input).finish();
     assert_eq!((ran.code, &*ran.stderr), (Some(0), ""), "{arguments:?}");
@@ -69,7 +69,8 @@ fn what_is_more_than_a_frame_of_the_server_holds_is_refused_and_not_cut() {
     assert!(ran.stderr.contains("line 2") && ran.stderr.contains("1048576"), "{}", ran.stderr);
 }
 
-/// Deletes of prefixes were refused beyond 100,000 keys, and there was no other way.
+/// Regression: deletes of prefixes with more than 100,000 keys were refused, and there was no other
+/// way.
 #[test]
 fn keys_beyond_what_one_revision_may_change_are_deleted_in_parts_when_asked_for() {
     let server = Server::start_with(&[
@@ -104,7 +105,7 @@ fn keys_beyond_what_one_revision_may_change_are_deleted_in_parts_when_asked_for(
     assert_eq!(server.ok(&["range", "--all", "--count-only"]), "1\n");
 }
 
-/// The keys of a lease came in one reply, which no frame held.
+/// Regression: the keys of a lease were sent in one reply, which did not fit in a frame.
 #[test]
 fn a_lease_with_more_keys_than_a_frame_holds_is_shown_whole() {
     const KEYS: usize = 3_000;

@@ -1,4 +1,4 @@
-//! `status`, `watchers`, `compact`, `completions`: for whoever runs the server.
+//! `status`, `watchers`, `compact`, `completions`: commands for operators.
 
 use serde_json::{Value, json};
 
@@ -17,7 +17,8 @@ fn status_counts() {
     let facts = ["revision", "oldest", "keys", "bytes", "history_events", "leases", "streams"];
     let counted: Vec<_> = facts.iter().map(|fact| status[*fact].as_u64().unwrap()).collect();
     assert_eq!(counted, [3, 1, 2, 8, 2, 1, 1], "{status}");
-    // The wait, the watch, and who asks; one that has just asked may not be gone yet.
+    // The wait, the watch, and this command; the connection of an earlier command may still be
+    // there.
     assert!((3..=4).contains(&status["connections"].as_u64().unwrap()), "{status}");
     assert_eq!(status["server_version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(status["store_id"].as_str().unwrap().len(), 16);

@@ -1,4 +1,4 @@
-//! `serve`: what it says, how it stops, and what its clients are told.
+//! `serve`: its output, its stop, and the messages to its clients.
 
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -19,9 +19,9 @@ fn r5_a_server_that_is_told_to_stop_ends_well_and_soon() {
         let asked = Instant::now();
         let ran = server.finish();
         assert_eq!((ran.code, &*ran.stdout, &*ran.stderr), (Some(0), &b""[..], ""), "{signal}");
-        // Not after the grace: its clients were told, and have left.
+        // Not after the grace period: the clients got a goodbye and have disconnected.
         assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
-        // They look for another server, until their time is over or they are told to end.
+        // They look for another server until their timeout or a signal.
         watch.signal("INT");
         assert_eq!(watch.finish().code, Some(0));
         let told = wait.finish().fails(5);

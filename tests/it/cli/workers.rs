@@ -1,4 +1,4 @@
-//! `job work`: how it ends, what it leaves behind, and what it does where commands cannot be run.
+//! `job work`: how it ends, what it leaves behind, and its behaviour where commands cannot be run.
 
 use std::fs;
 use std::io::Read;
@@ -21,20 +21,20 @@ impl Server {
         self.ok(&[&["job", "push", topic, "x"], options].concat()).trim().to_owned()
     }
 
-    /// A number of `topics --json`.
+    /// Returns a number of `topics --json`.
     fn topic_number(&self, topic: &str, name: &str) -> u64 {
         let topics = self.run(&["topics", "--json"]).objects();
         let info = topics.iter().find(|info| info["name"] == topic).expect("the topic");
         info[name].as_u64().expect(name)
     }
 
-    /// `job work TOPIC OPTIONS -- sh -c SCRIPT`
+    /// Returns the command `job work TOPIC OPTIONS -- sh -c SCRIPT`.
     fn runs(&self, topic: &str, options: &[&str], script: &str) -> Command {
         self.command(&[&["job", "work", topic], options, &["--", "sh", "-c", script]].concat())
     }
 }
 
-/// A directory for files by which commands and tests speak with each other.
+/// A directory of files through which commands and tests communicate.
 struct Signs(TempDir);
 
 impl Signs {
@@ -46,13 +46,13 @@ impl Signs {
         self.0.path().join(name)
     }
 
-    /// Shell code that writes the value of `expression` under a name, all at once.
+    /// Returns shell code that writes the value of `expression` to the file `name` atomically.
     fn tells(&self, name: &str, expression: &str) -> String {
         let path = self.path(name).display().to_string();
         format!("echo {expression} > {path}.part; mv {path}.part {path};")
     }
 
-    /// Shell code that waits for a name.
+    /// Returns shell code that waits for the file `name`.
     fn awaits(&self, name: &str) -> String {
         format!("until test -e {}; do sleep 0.02; done;", self.path(name).display())
     }
@@ -61,14 +61,14 @@ impl Signs {
         fs::write(self.path(name), "").unwrap();
     }
 
-    /// Waits for what a command tells.
+    /// Waits for the file `name`, and returns its content.
     fn told(&self, name: &str) -> String {
         until(name, || self.path(name).exists());
         fs::read_to_string(self.path(name)).unwrap().trim().to_owned()
     }
 }
 
-/// Whether a process does not run: it is not there, or only waits to be waited for.
+/// Returns true if a process has ended, or is a zombie.
 fn is_over(process: &str) -> bool {
     let stat = fs::read_to_string(format!("/proc/{process}/stat"));
     stat.map_or(true, |stat| stat.rsplit_once(") ").unwrap().1.starts_with('Z'))
@@ -79,7 +79,7 @@ fn signal(process: &str, signal: &str) {
     assert!(sent.unwrap().success(), "cannot send {signal} to {process}");
 }
 
-/// The process that ends the commands of a worker that is killed.
+/// Returns the process that ends the commands of a killed worker.
 fn guard_of(worker: &Running) -> String {
     let line = format!("job-guard\0{}\0", worker.id());
     let is_it = |process: &str| {
@@ -89,7 +89,7 @@ fn guard_of(worker: &Running) -> String {
     names.find_map(|name| name.into_string().ok().filter(|name| is_it(name))).expect("a guard")
 }
 
-/// A script that tells its process and one that it starts, and waits for it.
+/// Returns a script that reports its own process and a child of it, and waits for the child.
 fn family(signs: &Signs) -> String {
     let [child, grandchild] = [signs.tells("child", "$$"), signs.tells("grandchild", "$!")];
     format!("sleep 600 & {child} {grandchild} wait")
@@ -104,7 +104,7 @@ fn j22_a_command_and_what_it_started_end_with_a_worker_that_is_killed() {
         let worker = Running::start(server.runs(name, &[], &family(&signs)));
         let processes = [signs.told("child"), signs.told("grandchild")];
         let guard = guard_of(&worker);
-        // A service manager may signal every process there is.
+        // A service manager may signal every process.
         for ignored in ["TERM", "INT", "HUP", "QUIT"] {
             signal(&guard, ignored);
         }
@@ -171,11 +171,11 @@ fn a_hangup_and_a_quit_stop_a_worker_as_sigterm_does() {
     }
 }
 
-/// Has the worker take these signals as by default, also where the tests run under `nohup` or as a job of a
-/// script, which ignores SIGQUIT.
+/// Resets these signals to their defaults for the worker, because the tests may run under `nohup`
+/// or as a background job of a script, which ignores SIGQUIT.
 fn with_signals(command: &Command) -> Command {
     let mut with = Command::new("env");
-    // Other systems' `env` cannot do so.
+    // The `env` of other systems has no such option.
     with.args(cfg!(target_os = "linux").then_some("--default-signal=HUP,QUIT"));
     with.arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
@@ -194,7 +194,7 @@ fn a_worker_under_nohup_goes_on_after_a_hangup() {
     let work = server.command(&["job", "work", "t", "--", "cat"]);
     command.arg(work.get_program()).args(work.get_args());
     let mut worker = Running::start(command);
-    // It works, so it listens to signals already.
+    // The worker works, so it handles signals.
     let id = server.push_to("t", &[]);
     assert_eq!(worker.line(), format!("done {id}"));
     worker.signal("HUP");
@@ -212,7 +212,7 @@ fn a_command_that_is_stopped_with_its_worker_costs_its_job_nothing() {
     let script = format!("{} exec sleep 600", signs.tells("child", "$$"));
     let worker = Running::start(server.runs("t", &[], &script));
     let child = signs.told("child");
-    // As systemd does, to every process of a service.
+    // As systemd does to every process of a service.
     worker.signal("TERM");
     worker.said("stopping");
     signal(&child, "TERM");
@@ -223,7 +223,7 @@ fn a_command_that_is_stopped_with_its_worker_costs_its_job_nothing() {
         (&job["state"], &job["failures"], &job["losses"]),
         (&json!("Ready"), &json!(0), &json!(0))
     );
-    // By itself it is a failure.
+    // Without a signal to the worker, this is a failure.
     let worker = server.run(&["job", "work", "t", "--once", "--", "sh", "-c", "kill -TERM $$"]);
     assert_eq!((worker.code, server.job(&id)["state"].as_str()), (Some(143), Some("Dead")));
 }
@@ -250,7 +250,7 @@ fn orphans_of_commands_are_waited_for_and_commands_are_not_taken_for_them() {
         fs::read_to_string(format!("/proc/{orphan}/stat")).unwrap().contains(&parent)
     });
     signal(&orphan, "KILL");
-    // Meanwhile none of the worker's own is taken away from it: each exits with its number.
+    // Meanwhile the worker still gets the exit codes of its own children.
     let mut exits: Vec<_> = (1..60).map(|exit| exit.to_string()).collect();
     for exit in &exits {
         server.push_to("t", &["--index", exit, "--retry-max", "0"]);
@@ -266,7 +266,7 @@ fn orphans_of_commands_are_waited_for_and_commands_are_not_taken_for_them() {
     assert_eq!(worker.finish().code, Some(0));
 }
 
-/// A file that may be executed or not.
+/// Writes a script with this mode.
 fn script(signs: &Signs, name: &str, text: &str, mode: u32) -> String {
     let path = signs.path(name);
     fs::write(&path, text).unwrap();
@@ -295,7 +295,7 @@ fn j23_a_command_that_cannot_be_run_costs_no_job_anything() {
         let left = [&job["state"], &job["failures"], &job["losses"]];
         assert_eq!(left, [&json!("Ready"), &json!(0), &json!(0)], "{command}");
     }
-    // What runs already may come to its end.
+    // A running command may finish.
     let command = script(&signs, "gone", &format!("#!/bin/sh\n{}", signs.awaits("go")), 0o755);
     let mut worker = server.spawn(&["job", "work", "t", "--concurrency", "2", "--", &command]);
     until("it runs", || server.job(&id)["state"] == "Reserved");
@@ -391,7 +391,7 @@ fn drain_does_what_is_ready_and_exits() {
 
     let later = server.push_to("t", &["--delay", "1h"]);
     for nth in 0..10 {
-        // One after the other: each is ready when the one before is done.
+        // With an order key, each is ready when the one before is done.
         server.push_to("t", if nth < 5 { &[] } else { &["--order-key", "k"] });
     }
     let failing = server.push_to("t", &["--index", "bad", "--retry-max", "1", "--backoff", "1h"]);
@@ -403,7 +403,7 @@ fn drain_does_what_is_ready_and_exits() {
         assert_eq!(server.job(&left)["state"], "Delayed");
     }
 
-    // What is ready and held up by the rate is waited for; what is paused is not.
+    // Jobs delayed by the rate are awaited; paused ones are not.
     server.ok(&["topics", "set", "slow", "--rate", "1/100ms:1"]);
     (0..4).for_each(|_| drop(server.push_to("slow", &[])));
     let ran = drain("slow", "cat");
@@ -414,7 +414,7 @@ fn drain_does_what_is_ready_and_exits() {
     assert_eq!((ran.code, &*ran.stdout), (Some(0), &b""[..]));
 }
 
-/// A worker whose standard output and error are open, and not read.
+/// Starts a worker whose standard output and standard error are open, and not read.
 fn unread(mut command: Command) -> (Killed, impl Read) {
     let piped = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut worker = Killed(piped.spawn().unwrap());
@@ -425,7 +425,7 @@ fn unread(mut command: Command) -> (Killed, impl Read) {
 #[test]
 fn a_standard_output_that_nobody_reads_holds_up_neither_settlements_nor_signals() {
     let server = Server::start();
-    // Each line has a kilobyte, so a pipe has room for a few dozen.
+    // Each line is a kilobyte, so a pipe has room for a few dozen.
     let script = "printf %01000d 0 >&2; exit 1";
     let push = |topic: &str, count: usize| {
         let push = server.command(&["job", "push", topic, "--lines", "--retry-max", "0"]);
@@ -447,7 +447,7 @@ fn a_standard_output_that_nobody_reads_holds_up_neither_settlements_nor_signals(
     push("some", 200);
     let (mut worker, _unread) = unread(server.runs("some", &["--concurrency", "8"], script));
     until_is("some", "dead_total", 200);
-    // Its end waits for a reader until the second.
+    // Its end waits for a reader until the second signal.
     signal(&worker.0.id().to_string(), "TERM");
     until_is("some", "waiting_workers", 0);
     signal(&worker.0.id().to_string(), "TERM");
@@ -458,7 +458,7 @@ fn a_standard_output_that_nobody_reads_holds_up_neither_settlements_nor_signals(
 fn jobs_are_held_while_nobody_reads_what_their_commands_complain() {
     let server = Server::start();
     let id = server.push_to("t", &["--loss-max", "0"]);
-    // It runs for longer than a job is held without a heartbeat.
+    // The command runs longer than a job is held without a heartbeat.
     let script = "head -c 3000000 /dev/zero | tr '\\0' '\\n' >&2; sleep 5; echo well";
     let (mut worker, _unread) = unread(server.runs("t", &["--visibility", "2s"], script));
     assert_eq!(server.ok(&["job", "wait", &id]), "well\n");
@@ -485,7 +485,7 @@ fn a_terminal_that_is_closed_stops_a_worker_and_leaves_its_commands_their_grace(
     let signs = Signs::new();
     let id = server.push_to("t", &["--loss-max", "0"]);
     let script = format!("{} {} echo well", signs.tells("child", "$$"), signs.awaits("go"));
-    // With room for a second job it waits for one, until it is told to stop.
+    // With capacity for a second job, the worker waits for one until it is stopped.
     let work = server.runs("t", &["--grace", "600s", "--concurrency", "2"], &script);
     let words = std::iter::once(work.get_program()).chain(work.get_args());
     let quoted = words.map(|word| format!("'{}' ", word.to_str().unwrap()));

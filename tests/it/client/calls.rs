@@ -1,5 +1,4 @@
-//! Requests and waits: shared clients, deadlines, and what is left behind by those that are given
-//! up.
+//! Requests and waits: shared clients, deadlines, and the remains of cancelled requests.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +15,7 @@ use crate::process::Server;
 
 #[tokio::test]
 async fn t5_a_timed_out_wait_leaves_nothing() {
-    // The service this grew out of leaked a filter for each.
+    // The predecessor of this service leaked a filter for each.
     let server = Server::start();
     let client = connect(server.addr()).await;
     let timeout = Some(Duration::from_millis(10));
@@ -35,7 +34,7 @@ async fn t5_a_timed_out_wait_leaves_nothing() {
 async fn t5_the_eleventh_event_for_a_waiter_that_is_gone_blocks_nobody() {
     let server = Server::start();
     let writer = connect(server.addr()).await;
-    // Gone in every way there is: timed out, given up, unread, with its connection.
+    // In every way: timed out, cancelled, unread, and with a lost connection.
     let client = connect(server.addr()).await;
     let brief = Some(Duration::from_millis(1));
     let wait = WaitRequest { timeout: brief, ..WaitRequest::new(KeyRange::all()) };
@@ -82,7 +81,7 @@ async fn many_tasks_share_one_client() {
             })
         })
         .collect();
-    // This thread runs the connection meanwhile.
+    // This thread drives the connection meanwhile.
     until_status(&client, "every set is done", |status| status.revision == 1 + 4 * 50 * 10).await;
     while threads.iter().any(|thread| !thread.is_finished()) {
         tokio::task::yield_now().await;
@@ -91,7 +90,7 @@ async fn many_tasks_share_one_client() {
     assert_eq!(within(client.status()).await.unwrap().connections, 1);
 }
 
-/// Its own key changes only by its own hand.
+/// Checks that the worker's own key changes only by its own writes.
 async fn worker(client: &Client, key: String) {
     for nth in 1..=10_u64 {
         let wait = client.go_wait(WaitRequest {
@@ -148,7 +147,7 @@ async fn a_connection_that_goes_silent_is_found_out_by_pings() {
     let wait = client.go_wait(WaitRequest::new(KeyRange::all()));
     within(client.status()).await.unwrap();
     proxy.go_deaf();
-    // Nothing will ever come back on any connection: the call deadline is the way out.
+    // No answer arrives on any connection, so the deadline of the call must end it.
     let refused = within(client.with_deadline(Duration::from_millis(500)).get("a")).await;
     assert!(matches!(
         refused.unwrap_err().code,
@@ -204,7 +203,7 @@ async fn t5_what_is_given_up_makes_room_at_once() {
     let mut wait = client.go_wait(any());
     let mut watch = within(client.watch(WatchRequest::new(KeyRange::all()))).await.unwrap();
     for nth in 2..100_u64 {
-        // The farewell to the old and the request for the new go out together.
+        // The cancel of the old request and the new request are sent together.
         drop(wait);
         wait = client.go_wait(any());
         drop(watch);

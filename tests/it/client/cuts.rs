@@ -1,7 +1,7 @@
-//! The client over a connection that is cut at random bytes: nothing is lost, nothing is twice.
+//! The client over a connection that is cut at random bytes: nothing is lost or repeated.
 //!
-//! Each test runs with several seeds; a failure shows the one it failed with, and
-//! `WAKEFUL_SEED=7 cargo test --test it cuts` runs with just that.
+//! Each test runs with several seeds; a failure shows its seed, and `WAKEFUL_SEED=7 cargo test
+//! --test it cuts` runs with only that one.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::proxy::Proxy;
 use super::{connect, next_events, seeds, within};
 use crate::process::Server;
 
-/// Sets with unique values, two keys in every other revision, from several tasks at once.
+/// Sets unique values, two keys in every other revision, from several tasks at once.
 async fn write_all(client: &Client, writers: u64, each: u64) {
     let tasks = (0..writers).map(|writer| async move {
         for nth in 0..each {
@@ -51,7 +51,7 @@ async fn w1_w2_w3_w4_a_watch_of_everything_shows_every_event_once_in_order() {
         };
         let watch = async {
             let mut shown: Vec<(u64, String, String)> = Vec::new();
-            // Each revision comes whole: as many items as revisions would be too strong.
+            // Revisions are complete, but an item may have several, so items are not counted.
             while shown.last().is_none_or(|(revision, ..)| *revision < 401) {
                 let events = next_events(&mut early).await;
                 let first = events[0].revision();
@@ -64,7 +64,7 @@ async fn w1_w2_w3_w4_a_watch_of_everything_shows_every_event_once_in_order() {
         };
         let (last, shown) = tokio::join!(write, watch);
         assert_eq!(last, 401);
-        // The truth, over a connection that holds.
+        // The truth, over a connection that is not cut.
         let from = WatchFrom::Revision(2);
         let request = WatchRequest { from, ..WatchRequest::new(KeyRange::all()) };
         let mut history = within(writer.watch(request)).await.unwrap();
@@ -79,7 +79,7 @@ async fn w1_w2_w3_w4_a_watch_of_everything_shows_every_event_once_in_order() {
     }
 }
 
-/// A cut may meet the first handshake, which is the caller's to try again.
+/// A cut may hit the first handshake, which the caller must retry.
 async fn connect_through(proxy: &Proxy) -> Client {
     loop {
         match within(Client::connect_with(super::config(proxy.addr()))).await {
@@ -125,7 +125,7 @@ async fn t3_waits_survive_cuts_and_miss_nothing() {
         let writer = connect(server.addr()).await;
         let proxy = Proxy::start(server.addr(), seed, 400).await;
         let client = connect_through(&proxy).await;
-        // One that has to live through all of it.
+        // A wait that lasts through all cuts.
         let patient = client.go_wait(WaitRequest {
             condition: WaitCondition::Equals("done".into()),
             timeout: Some(Duration::from_secs(60)),
@@ -151,7 +151,7 @@ async fn t3_waits_survive_cuts_and_miss_nothing() {
     }
 }
 
-/// Every value that a key ever had, with how often.
+/// Returns every value that a key ever had, with its number of writes.
 async fn written(addr: &str, key: &str) -> HashMap<String, u64> {
     let client = connect(addr).await;
     let current = within(client.status()).await.unwrap().revision;
@@ -232,7 +232,7 @@ async fn s9_writes_with_a_key_are_done_exactly_once() {
         let written = written(server.addr(), "k").await;
         assert_eq!(written.len(), 300);
         assert!(written.values().all(|times| *times == 1), "{written:?}");
-        // The reply that came is that of the write that was done.
+        // The received reply is that of the executed write.
         let direct = connect(server.addr()).await;
         for (revision, value) in revisions {
             let kv = within(direct.get_at("k", revision)).await.unwrap().kv.unwrap();

@@ -1,4 +1,4 @@
-//! Jobs through the client: the same methods as in process, and no job is lost with a caller.
+//! Jobs through the client: the same methods as in process, and no job is lost with its caller.
 
 use std::time::Duration;
 
@@ -139,7 +139,8 @@ async fn j7_j8_j9_what_is_left_over_is_deleted_over_the_wire() {
     assert!(within(client.topics()).await.unwrap().is_empty());
 }
 
-/// Whether it was given up before or after the job came: the job is the next worker's, at no cost.
+/// Whether the call was dropped before or after the job arrived, the next worker gets it, with no
+/// attempt lost.
 #[tokio::test]
 async fn a_dropped_reserve_gives_its_jobs_back() {
     let server = Server::start();
@@ -172,7 +173,7 @@ async fn j17_a_reserve_goes_on_after_a_cut_and_lost_jobs_come_again() {
     let (server, proxy, other, worker) = near_and_far(&["--limit", "queue.resume_grace=0s"]).await;
     within(other.push("resize", "first", PushOptions::default())).await.unwrap();
     let first = within(worker.reserve(reserve(LONG))).await.unwrap().remove(0);
-    // It was neither touched nor settled: the cut takes it from this worker.
+    // The job was neither touched nor settled, so this worker loses it by the cut.
     proxy.move_to(server.addr());
     let again = within(worker.reserve(reserve(LONG))).await.unwrap().remove(0);
     assert_eq!(again.reservation.id, first.reservation.id);
@@ -187,7 +188,7 @@ async fn j17_a_reserve_goes_on_after_a_cut_and_lost_jobs_come_again() {
     proxy.move_to(server.addr());
     let second = within(other.push("resize", "second", PushOptions::default())).await.unwrap();
     let mut come = vec![within(waiting).await.unwrap().remove(0).reservation.id];
-    // The cut took the first again, too.
+    // By the cut, the worker lost the first job again.
     come.push(within(worker.reserve(reserve(LONG))).await.unwrap().remove(0).reservation.id);
     come.sort_unstable();
     assert_eq!(come, [first.reservation.id, second.id]);
@@ -204,7 +205,7 @@ async fn j21_a_job_is_the_clients_own_after_a_cut_and_another_is_settled_by_whoe
         "it waits for its worker"
     );
     assert_eq!(within(worker.touch(vec![job.reservation], None)).await.unwrap(), [None]);
-    // Whoever kept the reservation can resume it, whatever became of its client.
+    // Any client that has the reservation can resume it, whatever happened to the first one.
     proxy.move_to("127.0.0.1:1");
     until("its end is noticed", async || within(other.status()).await.unwrap().connections == 1)
         .await;

@@ -1,4 +1,4 @@
-//! S3: whatever clients do at once, there is an order of it that explains every answer.
+//! S3: for any concurrent requests, some order of them explains every answer.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::process::Server;
 
 const KEYS: [&str; 3] = ["x", "y", "z"];
 
-/// One register for each key; the lock orders what is invoked and what has returned.
+/// One register for each key; the lock orders invocations and returns.
 type History = Arc<Mutex<BTreeMap<&'static str, LinearizabilityTester<u64, Register>>>>;
 
 fn new_history() -> History {
@@ -33,8 +33,8 @@ fn assert_linearizable(history: &History) {
     }
 }
 
-/// Does one operation and records it. One whose outcome is unknown stays without a return: the
-/// tester allows it to have been done, or not.
+/// Executes one operation and records it. If its outcome is unknown, no return is recorded: the
+/// tester then allows both outcomes.
 async fn step(
     client: &Client,
     history: &History,
@@ -76,7 +76,7 @@ async fn perform(client: &Client, key: &str, op: &Op) -> Result<Ret, Error> {
     })
 }
 
-/// What a client does next. Values are never used twice; swaps often guess right.
+/// Draws the next operation of a client. Values are never reused; swaps often guess right.
 fn draw(rng: &mut StdRng, value: u64, seen: Option<u64>) -> (&'static str, Op) {
     let key = KEYS[rng.random_range(0..KEYS.len())];
     let op = match rng.random_range(0..10) {
@@ -138,7 +138,7 @@ async fn s3_histories_with_lost_answers_are_linearizable() {
                     let (key, op) = draw(&mut rng, who * 1_000 + nth, None);
                     if let Err(error) = step(&client, &history, incarnation, key, op).await {
                         assert_eq!(error.code, ErrorCode::Unavailable, "{error}");
-                        // What is still under way, as far as anyone knows, is somebody else's.
+                        // An operation that may still be in progress stays with the old client id.
                         incarnation += 100;
                     }
                 }
@@ -159,12 +159,12 @@ async fn s3_the_check_finds_a_stale_read() {
     within(step(&client, &history, 1, "x", Op::Set(2))).await.unwrap();
     within(step(&client, &history, 0, "x", Op::Get)).await.unwrap();
     assert_linearizable(&history);
-    // The same, but for a read that answers as if the second set had not been done.
+    // The same, but with a read that answers as if the second set had not happened.
     let mut stale = history.lock().get("x").unwrap().clone();
     stale.on_invoke(1, Op::Get).unwrap();
     stale.on_return(1, Ret::Got(Some(1))).unwrap();
     assert!(!stale.is_consistent());
-    // And a swap that says it saw what was no longer there.
+    // And with a swap that reports a value that was already replaced.
     let mut lost = history.lock().get("x").unwrap().clone();
     lost.on_invoke(1, Op::Swap(Some(1), 3)).unwrap();
     lost.on_return(1, Ret::Swapped(true)).unwrap();
@@ -173,7 +173,7 @@ async fn s3_the_check_finds_a_stale_read() {
 
 #[tokio::test]
 async fn s3_revisions_go_only_forward_and_answers_are_those_of_their_revision() {
-    // Too long a history to search all orders of it; the revisions give the one that was.
+    // The history is too long to search all its orders; the revisions give the real one.
     let server = Server::start();
     let threads: Vec<_> = (0..3_u64)
         .map(|who| {

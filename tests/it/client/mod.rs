@@ -1,4 +1,4 @@
-//! The client library against a server process, with connections that are cut and without.
+//! The client library against a server process, with and without cut connections.
 
 mod calls;
 mod cuts;
@@ -18,7 +18,7 @@ use wakeful::{Client, ClientConfig, Event, Operations, StatusReply, WatchItem, W
 use self::proxy::Proxy;
 use crate::process::{Server, TIMEOUT};
 
-/// What a randomized test runs with: a few seeds, or the one in `WAKEFUL_SEED`.
+/// Returns the seeds of a randomized test: a few, or the one in `WAKEFUL_SEED`.
 fn seeds() -> Vec<u64> {
     match std::env::var("WAKEFUL_SEED") {
         Ok(seed) => vec![seed.parse().expect("WAKEFUL_SEED is a number")],
@@ -26,7 +26,7 @@ fn seeds() -> Vec<u64> {
     }
 }
 
-/// Starts a server with `arguments`, and connects a client to it and another through a proxy.
+/// Starts a server with `arguments`, and connects one client directly and another through a proxy.
 async fn near_and_far(arguments: &[&str]) -> (Server, Proxy, Client, Client) {
     let server = Server::start_with(arguments);
     let proxy = Proxy::start(server.addr(), 1, u64::MAX).await;
@@ -38,7 +38,7 @@ async fn connect(addr: &str) -> Client {
     within(Client::connect_with(config(addr))).await.unwrap()
 }
 
-/// The defaults, but back at once after a lost connection.
+/// Returns the default configuration, except that a client reconnects at once.
 fn config(addr: &str) -> ClientConfig {
     let mut config = ClientConfig::new(addr);
     config.call_deadline = Some(TIMEOUT);
@@ -51,7 +51,7 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(TIMEOUT, future).await.expect("it does not come")
 }
 
-/// Asks for the status until it is as it should be.
+/// Reads the status until `holds`.
 async fn until_status(client: &Client, what: &str, holds: impl Fn(&StatusReply) -> bool) {
     let deadline = Instant::now() + TIMEOUT;
     loop {
@@ -63,7 +63,7 @@ async fn until_status(client: &Client, what: &str, holds: impl Fn(&StatusReply) 
     }
 }
 
-/// The events of the next item that has some.
+/// Returns the events of the next item that has any.
 async fn next_events(watch: &mut WatchStream) -> Vec<Event> {
     loop {
         match within(watch.next()).await.expect("the watch has ended").unwrap() {
@@ -74,7 +74,7 @@ async fn next_events(watch: &mut WatchStream) -> Vec<Event> {
     }
 }
 
-/// Runs `work` on a thread with a runtime of its own, to be joined for its result.
+/// Runs `work` on a thread with its own runtime; join the thread for its result.
 fn thread<T: Send + 'static, F: Future<Output = T>>(
     work: impl FnOnce() -> F + Send + 'static,
 ) -> std::thread::JoinHandle<T> {

@@ -1,4 +1,4 @@
-//! [`Proxy`]: stands between client and server and cuts the connection at random bytes.
+//! [`Proxy`]: cuts the connections between client and server at random bytes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
-/// Forwards connections to a server. Ends with the runtime it was started on.
+/// Forwards connections to a server. Ends with the runtime that it was started on.
 pub(super) struct Proxy {
     addr: String,
     shared: Arc<Shared>,
@@ -19,19 +19,20 @@ pub(super) struct Proxy {
 struct Shared {
     server: Mutex<String>,
     rng: Mutex<StdRng>,
-    /// Most bytes a connection may carry, in each direction, before it is cut.
+    /// Maximum number of bytes of a connection in each direction before it is cut.
     bytes_max: AtomicU64,
-    /// Whether what is sent still arrives.
+    /// True if sent bytes are no longer forwarded.
     deaf: AtomicBool,
     cuts: AtomicU64,
     cut_now: Notify,
 }
 
 impl Proxy {
-    /// To the server at `addr`; cuts each connection after up to `bytes_max` bytes, and a tenth
-    /// of that more for each one before it: a frame that is longer is to get through some day.
+    /// Starts a proxy to the server at `addr`; cuts each connection after up to `bytes_max` bytes,
+    /// and a tenth of that more for each earlier connection, so that a longer frame gets through
+    /// eventually.
     pub(super) async fn start(addr: &str, seed: u64, bytes_max: u64) -> Self {
-        // Shown where the test fails.
+        // Shown if the test fails.
         eprintln!("seed {seed}");
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let own = listener.local_addr().unwrap().to_string();
@@ -47,12 +48,12 @@ impl Proxy {
         Self { addr: own, shared }
     }
 
-    /// Where clients connect to.
+    /// Returns the address for clients.
     pub(super) fn addr(&self) -> &str {
         &self.addr
     }
 
-    /// How many connections were cut.
+    /// Returns the number of cut connections.
     pub(super) fn cuts(&self) -> u64 {
         self.shared.cuts.load(Ordering::SeqCst)
     }
@@ -64,12 +65,12 @@ impl Proxy {
         self.shared.cut_now.notify_waiters();
     }
 
-    /// Cuts no more connections that begin now.
+    /// Stops cutting connections that begin from now on.
     pub(super) fn calm(&self) {
         self.shared.bytes_max.store(u64::MAX, Ordering::SeqCst);
     }
 
-    /// From now on takes what is sent, and forwards nothing; connections stay open.
+    /// From now on reads the sent bytes and forwards nothing; connections stay open.
     pub(super) fn go_deaf(&self) {
         self.shared.deaf.store(true, Ordering::SeqCst);
     }
@@ -84,7 +85,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 
 async fn forward(mut near: TcpStream, shared: Arc<Shared>) {
     let server = shared.server.lock().clone();
-    // A server that is gone: the client is, too, in a moment.
+    // If the server is gone, so is this client's connection.
     let Ok(mut far) = TcpStream::connect(server).await else { return };
     let (there_max, back_max) = shared.budgets();
     let cut_now = shared.cut_now.notified();
@@ -110,7 +111,7 @@ impl Shared {
     }
 }
 
-/// Carries up to `budget` bytes; whether it ended because of that.
+/// Forwards up to `budget` bytes; returns true if it ended because of the budget.
 async fn carry(
     mut from: impl AsyncReadExt + Unpin,
     mut to: impl AsyncWriteExt + Unpin,

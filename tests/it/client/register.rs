@@ -1,9 +1,8 @@
-//! [`Register`]: what a key does, one step after the other; what concurrent histories are held
-//! against.
+//! [`Register`]: the sequential behaviour of a key, the specification for concurrent histories.
 
 use stateright::semantics::SequentialSpec;
 
-/// A key, by its value.
+/// A key, represented by its value.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Register(pub(super) Option<u64>);
 
@@ -11,7 +10,7 @@ pub(super) struct Register(pub(super) Option<u64>);
 pub(super) enum Op {
     Set(u64),
     Get,
-    /// Set to the second if it is the first.
+    /// Sets the second value if the first is the current one.
     Swap(Option<u64>, u64),
 }
 

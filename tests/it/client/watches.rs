@@ -1,4 +1,4 @@
-//! Watches over a connection that holds: consumers that lag, many watches on one stream, ends.
+//! Watches over an uncut connection: slow consumers, many watches on one stream, ends.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ async fn w9_a_watch_that_is_not_read_stalls_nothing_and_loses_nothing() {
     let client = connect(server.addr()).await;
     let mut unread = within(client.watch(WatchRequest::new(KeyRange::all()))).await.unwrap();
     let mut read = within(client.watch(WatchRequest::new(KeyRange::all()))).await.unwrap();
-    // Eight times what the client lets the server send ahead.
+    // Eight times the bytes that the client lets the server send ahead.
     let value = "x".repeat(8 * client.config().watch_window_bytes as usize / 400);
     let mut slowest = Duration::ZERO;
     for nth in 2..=401_u64 {
@@ -124,7 +124,7 @@ async fn w10_watches_of_one_stream_are_independent() {
     assert_eq!(shown[&ids[0]], ["a", "ab", "abc"]);
     assert_eq!(shown[&ids[1]], ["ab", "abc"]);
     assert_eq!(shown[&ids[2]], ["b"]);
-    // One cancelled by its owner, one ended by an operator: the others go on.
+    // The owner cancels one, an operator ends another: the remaining ones continue.
     mux.cancel(ids[0]);
     let watchers = within(client.watchers(0, 0)).await.unwrap().watchers;
     let ended = watchers.iter().find(|watcher| watcher.range == KeyRange::prefix("b")).unwrap();
@@ -151,7 +151,7 @@ async fn another_store_behind_the_same_address_ends_what_names_the_old_one() {
     assert_eq!(within(watch.next()).await.unwrap().unwrap_err().code, ErrorCode::StoreChanged);
     assert!(within(watch.next()).await.is_none());
     assert_eq!(within(parked).await.unwrap_err().code, ErrorCode::StoreChanged);
-    // Whatever names no revision goes on.
+    // Requests that name no revision continue.
     assert_eq!(within(client.get("a")).await.unwrap().kv, None);
     let mut anew = within(client.watch(WatchRequest::new(KeyRange::all()))).await.unwrap();
     within(client.set(SetRequest::new("a", "1"))).await.unwrap();

@@ -1,4 +1,4 @@
-//! Workers on the other side of a connection, which may be cut, to a server, which may be killed.
+//! Workers over a connection that may be cut, to a server that may be killed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -105,7 +105,7 @@ async fn j15_a_cancel_reaches_the_handler_of_a_remote_worker() {
     within(worker.stop(LONG)).await;
 }
 
-/// The first run waits at `gate`, any other tells which it is.
+/// Returns a handler whose first run waits at `gate`, and whose later runs return their number.
 fn waits_the_first_time(gate: &Gate) -> impl JobHandler<Job = String, Output = String> {
     let gate = gate.clone();
     does(move |_, cx| {
@@ -119,7 +119,7 @@ fn waits_the_first_time(gate: &Gate) -> impl JobHandler<Job = String, Output = S
     })
 }
 
-/// Grace enough for a slow machine; a visibility timeout of this size is never over.
+/// A grace period long enough for a slow machine; a visibility timeout of this length never ends.
 const GRACE: [&str; 2] = ["--limit", "queue.resume_grace=60s"];
 
 #[actix_rt::test]
@@ -139,8 +139,8 @@ async fn j21_a_job_goes_on_while_its_connection_is_cut() {
     within(worker.stop(LONG)).await;
 }
 
-/// Two workers share a connection: each is told of its own job, at once, as neither touches its job
-/// for minutes.
+/// Two workers share a connection: each learns of the loss of its own job at once, although neither
+/// touches its job for minutes.
 #[actix_rt::test]
 async fn j21_workers_that_return_too_late_are_told_at_once_and_fenced() {
     let (server, proxy, near, far) = near_and_far(&["--limit", "queue.resume_grace=50ms"]).await;
@@ -161,7 +161,7 @@ async fn j21_workers_that_return_too_late_are_told_at_once_and_fenced() {
         ids.push(push(&near, topic, "x", PushOptions::default()).await);
     }
     until("both run", async || workers.iter().all(|worker| worker.stats().running == 1)).await;
-    // Nobody is there any more behind the proxy.
+    // Nothing listens behind the proxy any more.
     proxy.move_to("127.0.0.1:1");
     let mut others = Vec::new();
     for (topic, id) in ["a", "b"].into_iter().zip(&ids) {
@@ -197,7 +197,7 @@ async fn j17_a_job_whose_connection_was_cut_is_handed_out_again_and_done_once() 
     assert_eq!(result(&near, "t", id).await.unwrap(), "run 2");
     let done = job(&near, id).await;
     assert_eq!((done.epoch, done.losses, done.failures), (2, 1, 0));
-    // What the first run comes to changes nothing.
+    // The result of the first run has no effect.
     gate.open(1);
     let next = push(&near, "t", "y", retries(0)).await;
     gate.open(1);
@@ -215,7 +215,7 @@ async fn j17_another_worker_takes_over_from_one_whose_connection_was_cut() {
     let id = push(&near, "t", "x", PushOptions::default()).await;
     until("it runs", async || first.stats().running == 1).await;
     let second = near.work("t", waits_the_first_time(&gate), patient()).unwrap();
-    // Nobody is there any more behind the proxy.
+    // Nothing listens behind the proxy any more.
     proxy.move_to("127.0.0.1:1");
     assert_eq!(result(&near, "t", id).await.unwrap(), "run 2");
     until("it is told to the second", async || second.stats().done == 1).await;
@@ -261,7 +261,7 @@ async fn j2_j21_every_job_is_done_once_though_the_server_is_killed_under_its_wor
     }
     let counts = topic(&near, "t").await;
     assert_eq!((counts.pushed_total, counts.done_total), (40, 40));
-    // A job done, or being done, is not done again when its server is lost.
+    // A done or running job does not run again after the loss of its server.
     let done = within(near.list_jobs("t", JobState::Done, 0, 0)).await.unwrap().jobs;
     assert!(done.iter().all(|job| (job.epoch, job.failures, job.losses) == (1, 0, 0)), "{done:?}");
     within(worker.stop(LONG)).await;
@@ -278,8 +278,8 @@ async fn a_worker_ends_with_its_client() {
     assert_eq!(within(worker.ended()).await.stuck, 0);
 }
 
-/// Results that were done at the same time were settled in one request, which no frame held, and their
-/// jobs ran again.
+/// Regression: results that were ready at the same time were settled in one request that did not
+/// fit in a frame, and their jobs ran again.
 #[actix_rt::test]
 async fn j12_results_that_no_frame_holds_together_are_settled_in_parts() {
     const JOBS: usize = 40;
@@ -306,7 +306,8 @@ async fn j12_results_that_no_frame_holds_together_are_settled_in_parts() {
     within(worker.stop(LONG)).await;
 }
 
-/// An error that no frame held was not told, and its job was held until its time was over.
+/// Regression: an error too long for a frame was not sent, and its job was held until its
+/// visibility timeout.
 #[actix_rt::test]
 async fn j5_an_error_as_long_as_no_frame_is_cut_off() {
     let server = Server::start();

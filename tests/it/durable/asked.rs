@@ -1,4 +1,4 @@
-//! A real server that answers before it syncs, and requests that ask for more.
+//! A real server that answers before it syncs, and requests that require more.
 
 use wakeful::{CallOptions, Durability, KvRequest, Operations, SetRequest};
 
@@ -7,8 +7,8 @@ use crate::process::Server;
 use crate::support::body::{get, key, set, stream_open, wait};
 use crate::support::raw::{ERROR, REPLY, Raw, asking};
 
-/// A server in `home` that answers when the operating system has it, and whose own syncs do not
-/// come.
+/// Starts a server in `home` that answers once the operating system has the data, and never syncs
+/// by itself.
 fn lazy(home: &Home) -> Server {
     let dir = home.dir();
     let dir = dir.to_str().unwrap();
@@ -43,14 +43,14 @@ fn d9_byte_6_asks_and_says_what_it_got() {
     assert!(server.status("journal_sync_us") > 0, "it was synced before the answer");
     assert_eq!(answer(2, 102, get(b"a")).durability, 2, "there is nothing to wait for");
     assert_eq!(answer(0, 103, get(b"a")).durability, 1);
-    // What is not known concerns that request alone.
+    // An unknown durability fails only its own request.
     let refused = answer(3, 104, set(b"b", b"1"));
     assert_eq!((refused.kind, refused.refusal().code), (ERROR, INVALID_ARGUMENT));
     assert_eq!(answer(255, 105, get(b"a")).refusal().code, INVALID_ARGUMENT);
     let absent = answer(0, 106, get(b"b"));
     let mut reply = absent.reply(1);
     assert_eq!((reply.u64(), reply.bool()), (4, false), "nothing was changed");
-    // Waits go by the default, which their replies say; streams show nothing by themselves.
+    // Waits use the default, as their replies report; the opening of a stream shows no data.
     let exists = 1;
     assert_eq!(answer(2, 107, wait(key(b"a"), exists, 1000)).durability, 1);
     assert_eq!(answer(2, 108, stream_open(1024)).durability, 0);
@@ -79,7 +79,7 @@ fn d9_answers_that_wait_for_the_disk_do_not_mix_with_the_others() {
     got.sort_unstable();
     let expected = (1..=600_u64).map(|id| (id, if id % 3 == 2 { 2 } else { 1 }));
     assert_eq!(got, expected.collect::<Vec<_>>());
-    // The ids are free again, so nothing is thought to be withheld.
+    // The ids are free again, so no request counts as unanswered.
     raw.send(&asking(2, 2, set(b"a", b"1")));
     assert_eq!((raw.next().id, raw.status().revision > 0), (2, true));
 }

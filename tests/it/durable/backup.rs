@@ -1,4 +1,4 @@
-//! Backups of a running server, and stores made of them.
+//! Backups of a running server, and stores restored from them.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -29,7 +29,7 @@ fn restore(file: &std::path::Path, to: &Home) -> Ran {
     run(&["restore", text(file), "--data-dir", text(&to.dir())])
 }
 
-/// A file with a backup of a few keys.
+/// Returns a file with a backup of a few keys.
 fn backup(home: &Home) -> PathBuf {
     let server = home.server();
     for nth in 0..5 {
@@ -115,7 +115,7 @@ async fn d11_a_restored_store_has_the_same_keys_history_leases_and_replies_under
     let restored = Home::new();
     restore(&file, &restored).ok();
     run(&["journal", "verify", "--data-dir", text(&restored.dir())]).ok();
-    // Once and again, after writes and a kill.
+    // Repeatedly, after writes and a kill.
     for nth in 0..2 {
         let again = restored.server();
         let other = connect(again.addr()).await;
@@ -162,7 +162,7 @@ fn d11_a_damaged_or_truncated_backup_is_refused_and_nothing_made() {
     assert!(!to.dir().exists());
 }
 
-/// Every file in a store's directory, with its content.
+/// Returns every file in a store's directory, with its content.
 fn files(home: &Home) -> Vec<(PathBuf, Vec<u8>)> {
     let entries = fs::read_dir(home.dir()).unwrap();
     let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
@@ -290,12 +290,12 @@ fn d11_a_peer_that_asks_for_parts_and_takes_none_is_not_served_ahead() {
     let (_, id, bytes) = (reply.u64(), reply.u64(), reply.u64());
     assert!(bytes > 2 * 1024 * 1024);
     let before = server.status("requests");
-    // What asking for the number adds to it.
+    // The requests that reading the number itself adds.
     let asking = server.status("requests") - before;
     for _ in 0..ASKED {
         raw.ask(Body::request(19).u64(id).u64(0).u32(0));
     }
-    // What the sockets take is served; then nothing more until it is read.
+    // The server answers as much as the sockets take, then nothing more until it is read.
     let mut last = 0;
     until("nothing more is served", || {
         let now = server.status("requests");

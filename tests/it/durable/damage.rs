@@ -1,4 +1,4 @@
-//! A data directory that something was done to.
+//! Damaged data directories.
 
 use std::fs;
 use std::os::unix::fs::FileExt;
@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use super::{Home, serve_in};
 use crate::process::{run, wakeful};
 
-/// A directory with some sets in its log, closed or killed.
+/// Returns a directory with some sets in its log, after the server ended by `signal`.
 pub(crate) fn written(signal: &str) -> Home {
     let home = Home::new();
     let server = home.server();
@@ -18,7 +18,7 @@ pub(crate) fn written(signal: &str) -> Home {
     home
 }
 
-/// Flips the first byte after `from` that is not zero; tells where.
+/// Flips the first nonzero byte after `from`; returns its position.
 pub(crate) fn flip(path: &std::path::Path, from: usize) -> u64 {
     let file = fs::File::options().read(true).write(true).open(path).unwrap();
     let bytes = fs::read(path).unwrap();
@@ -83,7 +83,7 @@ fn d6_a_repair_says_what_it_drops_asks_and_the_rest_is_there() {
     let name = segment.file_name().unwrap().to_str().unwrap();
     let place = format!("{name}:{place}");
     let repair = ["journal", "repair", "--truncate-at", &place, "--data-dir", dir];
-    // Nobody says yes.
+    // Without confirmation, nothing is changed.
     let before = fs::read(&segment).unwrap();
     let told = run(&repair).fails(1);
     assert!(told.contains("drops about 3 records after record 2"), "{told}");
@@ -94,7 +94,7 @@ fn d6_a_repair_says_what_it_drops_asks_and_the_rest_is_there() {
     run(&verify).ok();
     let server = home.server();
     assert_eq!((server.ok(&["get", "key1"]), server.status("keys")), ("some value\n".into(), 2));
-    // Never of a directory in use.
+    // A directory in use is never repaired.
     run(&[&repair[..], &["--yes"]].concat()).fails(7);
 }
 
@@ -105,7 +105,7 @@ fn d6_a_torn_tail_is_cut_and_the_log_says_how_many_bytes() {
     server.ok(&["set", "torn", &"v".repeat(3000)]);
     server.signal("KILL");
     server.finish();
-    // As a power cut leaves the last write: one of its sectors never came to the disk.
+    // As after a power failure during the last write: one of its sectors never reached the disk.
     let segment = home.segments()[0].clone();
     let mut bytes = fs::read(&segment).unwrap();
     let begin = bytes.windows(4).rposition(|mark| mark == b"WKCM").unwrap();

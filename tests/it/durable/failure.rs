@@ -5,12 +5,12 @@ use std::process::Command;
 use super::{Home, serve_in};
 use crate::process::{BINARY, Running, run};
 
-/// A server that may write no file beyond so many KiB.
+/// Starts a server that may write no file beyond this number of KiB.
 pub(crate) fn limited(home: &Home, kib: u64) -> (Running, String) {
     let dir = home.dir();
     let serve = ["serve", "--listen", "127.0.0.1:0", "--log", "error"];
     let mut command = Command::new("bash");
-    // Without the signal, a write beyond is an error.
+    // With the signal ignored, a larger write is an error.
     let limit = format!("trap '' XFSZ; ulimit -f {kib}; exec \"$0\" \"$@\"");
     command.args(["-c", &limit, BINARY]).args(serve).args(serve_in(&dir));
     let mut server = Running::start(command);
@@ -22,7 +22,7 @@ pub(crate) fn limited(home: &Home, kib: u64) -> (Running, String) {
 fn d8_a_server_whose_disk_fails_says_so_and_exits_with_8() {
     let home = Home::new();
     {
-        // Segments as large as they are; from now on only half of one can be written.
+        // Segments of full size; from now on only half of one can be written.
         let server = home.server();
         server.ok(&["set", "before", "1"]);
         server.signal("TERM");
@@ -39,7 +39,7 @@ fn d8_a_server_whose_disk_fails_says_so_and_exits_with_8() {
         }
         acknowledged += 1;
     };
-    // It may be gone before the answer has been read.
+    // The server may be gone before the answer has been read.
     assert!(matches!(refused.code, Some(8 | 5)), "{refused:?}");
     assert!(acknowledged > 0);
     let told = server.finish().fails(8);

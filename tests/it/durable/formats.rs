@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::Home;
 
-/// Copies what version 1 of the format left when its server was killed.
+/// Copies the files that version 1 of the format left when its server was killed.
 fn version_1() -> Home {
     let home = Home::new();
     fs::create_dir(home.dir()).unwrap();

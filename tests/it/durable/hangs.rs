@@ -12,7 +12,7 @@ const READ_SNAPSHOT: u32 = 19;
 
 const DEADLINE_EXCEEDED: u16 = 12;
 
-/// Starts a server that hangs at `place` from the time on at which the file is there.
+/// Starts a server that hangs at `place` once the file exists.
 fn serve(home: &Home, place: &str, file: &Path) -> (Running, Raw) {
     let dir = home.dir();
     let serve = ["serve", "--listen", "127.0.0.1:0", "--limit", "rpc.shutdown_grace=300ms"];
@@ -28,7 +28,8 @@ fn ask(raw: &mut Raw, id: u64, body: Body) {
     raw.send(&frame(REQUEST, 200, id, &body.into_bytes()));
 }
 
-/// Writes and reads of what is written were never answered, and a SIGTERM never ended the process.
+/// Regression: writes, and reads of written keys, were never answered, and a SIGTERM never ended
+/// the process.
 #[test]
 fn d8_while_a_write_hangs_requests_are_answered_in_time_and_a_stop_ends() {
     let home = Home::new();
@@ -44,7 +45,7 @@ fn d8_while_a_write_hangs_requests_are_answered_in_time_and_a_stop_ends() {
         assert_eq!(refusal.code, DEADLINE_EXCEEDED, "{refusal:?}");
         assert!(refusal.message.contains("the disk did not store in time"), "{refusal:?}");
     }
-    // What is durable is read as ever.
+    // Durable data can still be read.
     raw.call(body::get(b"b")).reply(1);
     server.signal("TERM");
     let ran = server.finish();
@@ -56,7 +57,7 @@ fn d8_while_a_write_hangs_requests_are_answered_in_time_and_a_stop_ends() {
     until("it goes on", || again.run(&["set", "a", "3"]).code == Some(0));
 }
 
-/// A backup waited for its answer, and the stop for the backup.
+/// Regression: a backup waited for its answer, and the stop for the backup.
 #[test]
 fn d8_while_a_snapshot_hangs_its_request_is_answered_in_time_and_a_stop_ends() {
     let home = Home::new();
@@ -70,7 +71,7 @@ fn d8_while_a_snapshot_hangs_its_request_is_answered_in_time_and_a_stop_ends() {
         let refusal = raw.next().refusal();
         assert_eq!(refusal.code, DEADLINE_EXCEEDED, "{refusal:?}");
     }
-    // Writes do not wait for it.
+    // Writes do not wait for the snapshot.
     raw.set(b"a", b"2");
     server.signal("TERM");
     let ran = server.finish();

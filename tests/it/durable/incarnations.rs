@@ -1,4 +1,4 @@
-//! D3, J3: the id of a store after an end that may have lost what clients saw.
+//! D3, J3: the id of a store after an end that may have lost visible changes.
 
 use futures_util::StreamExt;
 use wakeful::{
@@ -13,7 +13,7 @@ fn store_id(server: &Server) -> String {
     server.run(&["status", "--json"]).json()["store_id"].as_str().unwrap().to_owned()
 }
 
-/// A server that answers before the disk has what it said.
+/// Starts a server that answers before its data is on the disk.
 fn start_at(home: &Home, addr: &str) -> Server {
     let dir = home.dir();
     let mut arguments = serve_in(&dir);
@@ -61,7 +61,7 @@ async fn d3_a_watch_and_a_reservation_of_before_an_unclean_end_are_refused_over_
     assert!(within(watch.next()).await.unwrap().is_ok());
     let listener = client.clone();
     let told = tokio::spawn(async move { listener.revoked(Some(TIMEOUT)).await });
-    // Whoever listens before this answer is told.
+    // Requests that listen before this answer are notified.
     within(client.touch(vec![job.reservation], None)).await.unwrap();
     end(server, "KILL");
     let _server = start_at(&home, &addr);
@@ -69,7 +69,7 @@ async fn d3_a_watch_and_a_reservation_of_before_an_unclean_end_are_refused_over_
     assert_eq!(error.code, ErrorCode::StoreChanged);
     assert!(error.message.contains("may have lost what it last showed"), "{error}");
     assert!(within(watch.next()).await.is_none());
-    // It is known to this client that it is lost, and the server knows by the epoch.
+    // The client knows that the job is lost, and the server by the epoch.
     assert_eq!(within(told).await.unwrap().unwrap(), [job.reservation]);
     let done = Verdict::Done { output: "late".into() };
     let late = Settlement { reservation: job.reservation, verdict: done };
@@ -79,7 +79,7 @@ async fn d3_a_watch_and_a_reservation_of_before_an_unclean_end_are_refused_over_
     let again = within(stranger.reserve(ReserveRequest::new("t"))).await.unwrap().remove(0);
     assert_eq!(again.reservation.id, job.reservation.id);
     assert!(again.reservation.epoch > job.reservation.epoch + 1_000, "{again:?}");
-    // What names nothing of before goes on.
+    // Requests that name nothing from before the end continue.
     assert!(within(client.get("a")).await.is_ok());
     assert!(within(client.set(SetRequest::new("b", "1"))).await.unwrap().revision > seen);
 }
@@ -97,7 +97,7 @@ fn d3_watch_and_wait_end_and_a_worker_goes_on_with_another_run_after_an_unclean_
     assert_eq!(watch.line(), "put a 1 (revision 2)");
     let id = server.ok(&["job", "push", "t", "work"]).trim().to_owned();
     let epochs = home.dir().with_file_name("epochs");
-    // Its first run has no end of its own.
+    // The first run never ends by itself.
     let script =
         "echo $WAKEFUL_JOB_EPOCH >> \"$0\"; test $WAKEFUL_JOB_EPOCH != 1 || exec tail -f /dev/null";
     let runs = ["job", "work", "t", "--", "sh", "-c", script, epochs.to_str().unwrap()];

@@ -1,4 +1,4 @@
-//! SIGKILL at instants that nobody chose.
+//! SIGKILL at random instants.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,8 +13,8 @@ use super::{Home, connect, within};
 
 const WRITERS: u64 = 8;
 
-/// Counts up `writer`'s two keys in one transaction after another until the server is gone; tells
-/// the last count that was acknowledged, and its revision.
+/// Counts up `writer`'s two keys, one transaction after another, until the server is gone; returns
+/// the last acknowledged count and its revision.
 pub(crate) async fn write(
     client: Client,
     writer: u64,
@@ -36,7 +36,7 @@ pub(crate) async fn write(
     }
 }
 
-/// Everything a watch of all keys was shown, until the server is gone.
+/// Returns every event of a watch of all keys until the server is gone.
 async fn watch(client: Client) -> Vec<(u64, String, String)> {
     let request = WatchRequest { from: WatchFrom::Now, ..WatchRequest::new(KeyRange::all()) };
     let mut watch = within(client.watch(request)).await.unwrap();
@@ -75,7 +75,7 @@ async fn d2_a_killed_server_has_every_acknowledged_transaction_whole() {
                 tokio::spawn(write(client.clone(), writer, *from, acknowledged))
             })
             .collect();
-        // An odd number of acknowledgements from now, in the middle of whatever it is doing.
+        // A varying number of acknowledgements from now, in the middle of other work.
         within(async {
             while acknowledged.load(Ordering::Relaxed) < 37 + 61 * round {
                 tokio::task::yield_now().await;
@@ -107,7 +107,7 @@ async fn d2_a_killed_server_has_every_acknowledged_transaction_whole() {
             counts[writer] = left;
         }
         assert!(revision >= highest);
-        // A watcher was shown nothing that is not there now, as it is in history.
+        // Every event that a watcher received is in the history now.
         let shown = within(watching).await.unwrap();
         let from = shown.first().map_or(revision + 1, |(revision, ..)| *revision);
         let request =

@@ -1,4 +1,4 @@
-//! A data directory that an operator tidies up, before, while and after a server has it.
+//! A data directory whose files an operator removes before, while and after a server uses it.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{Home, serve_in};
 use crate::process::{Server, run};
 
-/// Limits under which segments are small.
+/// Limits that make segments small.
 const SMALL: [&str; 14] = [
     "store.key_bytes_max=128",
     "store.value_bytes_max=1KiB",
@@ -30,7 +30,7 @@ fn small(dir: &Path) -> Server {
     Server::start_with(&durable.into_iter().chain(limits).collect::<Vec<_>>())
 }
 
-/// What a server on `dir` says that must not start.
+/// Returns the message of a server on `dir` that must not start.
 fn refused(dir: &Path, exit: i32) -> String {
     let listen = ["serve", "--listen", "127.0.0.1:0", "--log", "error"];
     run(&[&listen[..], &serve_in(dir)].concat()).fails(exit)
@@ -73,7 +73,7 @@ fn d6_a_directory_whose_files_are_gone_is_not_silently_a_new_store() {
     let (dir, backup) = (home.dir(), home.dir().with_file_name("backup"));
     server.ok(&["backup", backup.to_str().unwrap()]);
     stop(server);
-    // As `rm *` has it.
+    // As `rm *` does.
     for entry in fs::read_dir(&dir).unwrap() {
         let path = entry.unwrap().path();
         if !path.file_name().unwrap().to_str().unwrap().starts_with('.') {
@@ -83,7 +83,7 @@ fn d6_a_directory_whose_files_are_gone_is_not_silently_a_new_store() {
     let told = refused(&dir, 6);
     assert!(told.contains("held a store") && told.contains("wakeful restore"), "{told}");
     run(&["journal", "verify", "--data-dir", dir.to_str().unwrap()]).fails(6);
-    // Either way out that it names.
+    // Both ways out that the message names.
     run(&["restore", backup.to_str().unwrap(), "--data-dir", dir.to_str().unwrap()]).ok();
     let server = home.server();
     assert_eq!(server.ok(&["get", "a"]), "1\n");
@@ -108,7 +108,8 @@ fn d7_a_directory_that_is_moved_is_the_same_store_and_another_in_its_place_is_no
     assert!(refused(&moved, 7).contains("another process"));
     let second = small(&dir);
     second.ok(&["set", "whose", "second"]);
-    // Segments and snapshots enough for each to come across the other's, if they shared a place.
+    // Enough segments and snapshots for each server to meet the other's files, if they shared the
+    // directory.
     let value = "v".repeat(1000);
     for nth in 0..100 {
         for server in [&first, &second] {

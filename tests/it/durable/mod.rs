@@ -1,4 +1,4 @@
-//! What outlives the process: a durable server that is killed, stopped, damaged and started again.
+//! Durability: a server that is killed, stopped, damaged and started again.
 
 mod asked;
 mod backup;
@@ -50,7 +50,7 @@ impl Home {
         Server::start_at(&addr, &[&serve_in(&self.dir())[..], more].concat())
     }
 
-    /// The files of the log, in order.
+    /// Returns the segments of the log, in order.
     pub(crate) fn segments(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.dir()).unwrap();
         let paths = entries.map(|entry| entry.unwrap().path());
@@ -61,7 +61,7 @@ impl Home {
     }
 }
 
-/// Arguments of `serve`: durable in `dir`, with the smallest segments there are.
+/// Returns the arguments of `serve` for a durable store in `dir` with the smallest segments.
 pub(crate) fn serve_in(dir: &Path) -> [&str; 6] {
     let dir = dir.to_str().unwrap();
     let small = "journal.segment_bytes=16MiB";

@@ -1,4 +1,4 @@
-//! A server that was stopped, and is there again.
+//! A server that is stopped and started again.
 
 use std::time::Duration;
 

@@ -13,11 +13,11 @@ const NO_SPACE: u16 = 22;
 /// The size of a segment, see [`serve_in`].
 const SEGMENT_MIB: usize = 16;
 
-/// A file system of its own, unmounted when dropped.
+/// A file system of its own, unmounted on drop.
 struct Mounted(tempfile::TempDir);
 
 impl Mounted {
-    /// Returns `None` where this process may not mount.
+    /// Returns `None` if this process may not mount.
     fn new(size: &str) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let options = format!("size={size}");
@@ -41,7 +41,7 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        // What is left in it goes with it.
+        // Its files are lost with it.
         let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
     }
 }
@@ -72,7 +72,7 @@ fn d8_a_full_file_system_takes_again_what_was_deleted_and_compacted() {
     };
     assert_eq!(refusal.code, NO_SPACE, "{refusal:?}");
     assert!(have > 40, "{have}");
-    // Half of it, and the process is killed before it is compacted.
+    // Half of them, and the process is killed before the log is compacted.
     let half = have / 2;
     for nth in 0..half {
         server.ok(&["del", &key(nth)]);
@@ -82,7 +82,7 @@ fn d8_a_full_file_system_takes_again_what_was_deleted_and_compacted() {
     let server = serve(&disk.data());
     server.ok(&["compact", &server.status("revision").to_string()]);
     let mut raw = Raw::open(server.addr().parse().unwrap());
-    // Room comes back in whole segments.
+    // Space is freed in whole segments.
     let written = half - SEGMENT_MIB;
     for nth in 0..written {
         until("what was deleted can be written again", || {

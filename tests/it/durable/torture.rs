@@ -1,4 +1,4 @@
-//! The proof for anyone to run, in short.
+//! A short run of `wakeful torture`.
 
 use crate::process::run;
 
@@ -13,7 +13,7 @@ fn d2_j17_j21_torture_finds_nothing_lost() {
     let told: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
     assert_eq!((told["losses"].as_u64(), told["kills"].as_u64()), (Some(0), Some(2)));
     assert!(told["acknowledged"].as_u64().unwrap() > 0, "{told}");
-    // The last server loses workers with jobs in hand in any case, and some of them return.
+    // The last server always loses workers with running jobs, and some of them return.
     for name in ["workers_cut", "jobs_returned", "jobs_resumed"] {
         assert!(told[name].as_u64().unwrap() > 0, "{name} of {told}");
     }

@@ -1,4 +1,4 @@
-//! What actors do with a Wakeful: messages to it, watches into them, futures dropped on it.
+//! Actors and a Wakeful: messages to it, watches into actors, dropped futures.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +15,7 @@ use wakeful::{
 
 use super::{events, held, start, within};
 
-/// Takes its time for each item, and notices if the next comes meanwhile.
+/// An actor that handles each item slowly, and notices if the next arrives meanwhile.
 struct Slow {
     busy: Arc<AtomicUsize>,
     most: Arc<AtomicUsize>,
@@ -127,7 +127,7 @@ async fn t5_dropped_futures_free_what_they_held_at_once() {
         for wait in &mut waits {
             assert!(wait.now_or_never().is_none());
         }
-        // Asked after them, so answered after they were parked.
+        // This request comes after them, so it is answered after they were parked.
         assert_eq!(held(&wakeful).await.0, 100);
         for wait in &mut waits {
             assert!(wait.now_or_never().is_none());
@@ -166,7 +166,7 @@ async fn t5_timed_out_waits_leave_nothing_and_the_eleventh_event_blocks_nobody()
         assert_eq!(outcome.unwrap(), WaitOutcome::Timeout { revision: 1 });
     }
     assert_eq!(held(&wakeful).await, (0, 0, 0));
-    // A watch that nobody polls stands for a waiter that is gone but was not noticed.
+    // A watch that is never polled stands for a lost client that was not noticed.
     let mut forgotten = within(wakeful.watch(WatchRequest::new(KeyRange::all()))).await.unwrap();
     for nth in 2..=5_000_u64 {
         let set = within(wakeful.set(SetRequest::new("a", "1"))).await.unwrap();
@@ -192,10 +192,10 @@ async fn e1_the_store_takes_messages() {
     let set = || execute(KvRequest::Set(SetRequest::new("a", "1")).into());
     let first = within(wakeful.store().send(set())).await.unwrap().unwrap();
     assert!(matches!(&first.reply, Reply::Set(reply) if reply.revision == 2));
-    // In memory nothing is durable, whatever was asked for, and the answer says so.
+    // In memory nothing is durable, whatever was requested, and the answer reports that.
     assert_eq!(first.durability, None);
     assert_eq!(within(wakeful.store().send(set())).await.unwrap().unwrap(), first);
-    // R2: what is too late is not done.
+    // R2: a late request is not executed.
     let late = Execute {
         deadline: Some(Instant::now()),
         ..execute(KvRequest::Set(SetRequest::new("b", "1")).into())

@@ -1,4 +1,4 @@
-//! The TCP door beside an embedded Wakeful, and none.
+//! An embedded Wakeful with a TCP port, and without one.
 
 use futures_util::StreamExt;
 use wakeful::{

@@ -1,4 +1,4 @@
-//! Jobs in this process: what queues and storages must do, and how workers end with their service.
+//! Jobs in this process: the rules for queues and storages, and how workers end with their service.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,14 +16,14 @@ use super::within;
 use crate::support::handlers::{Gate, LONG, does, echoes, job, patient, push};
 use crate::support::until;
 
-/// For jobs that nobody will settle: a stop need not wait for them.
+/// For tests with jobs that are never settled: a stop does not wait for them.
 fn short_of_grace() -> Config {
     let mut config = Config::new();
     config.rpc.shutdown_grace = Duration::from_millis(20);
     config
 }
 
-/// Every rule on a topic, and on keys, that no other has used.
+/// Checks every rule, on a topic and keys that no other test uses.
 async fn keeps_every_rule(wakeful: Wakeful) {
     let made = AtomicU64::new(0);
     let fresh = || made.fetch_add(1, Ordering::Relaxed);
@@ -45,13 +45,13 @@ async fn topics_and_keys_with_a_journal_keep_every_rule_of_a_queue_and_a_storage
     keeps_every_rule(Wakeful::open(short_of_grace(), dir.path()).unwrap()).await;
 }
 
-/// What a job has come to, and what it has cost: state, failures, losses.
+/// Returns the state of a job and its costs: state, failures, losses.
 async fn cost(wakeful: &Wakeful, id: JobId) -> (JobState, u32, u32) {
     let job = job(wakeful, id).await;
     (job.state, job.failures, job.losses)
 }
 
-/// One handler runs, one job is held behind it, one waits: all three are told of after a restart.
+/// One handler runs, one job is held behind it, one waits: all three are there after a restart.
 #[actix_rt::test]
 async fn j19_a_stop_lets_a_handler_finish_and_gives_back_what_is_not_begun() {
     let dir = tempfile::tempdir().unwrap();
@@ -64,7 +64,7 @@ async fn j19_a_stop_lets_a_handler_finish_and_gives_back_what_is_not_begun() {
         let begun = Arc::clone(&begun);
         does(move |job, _| {
             begun.lock().push(job.clone());
-            // Blocks the thread that the others would run on. An error: it is let go.
+            // Blocks the thread that the others would run on. An error means that it is released.
             let _ = gate.lock().recv();
             async { Ok(job) }
         })
@@ -80,7 +80,7 @@ async fn j19_a_stop_lets_a_handler_finish_and_gives_back_what_is_not_begun() {
 
     let stopping = wakeful.stop();
     let releasing = async {
-        // At once: the one that runs has all its grace left.
+        // At once, although the running one has its whole grace period left.
         until("the other is given back", async || worker.stats().released == 1).await;
         let refused = wakeful.handle("t", echoes(), patient()).unwrap_err();
         assert_eq!(refused.code, ErrorCode::Unavailable);
@@ -121,7 +121,8 @@ async fn j19_what_does_not_finish_in_the_grace_goes_back_at_no_cost() {
     within(again.stop()).await;
 }
 
-/// Given up when the job is on its way to it, be it that it waited for it or that it was there.
+/// The call is dropped while the job is on its way to it, whether it waited for the job or found
+/// it.
 #[actix_rt::test]
 async fn j1_a_reserve_that_is_dropped_with_its_answer_gives_its_jobs_back_at_no_cost() {
     let wakeful = Wakeful::start(short_of_grace()).unwrap();

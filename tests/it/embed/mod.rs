@@ -1,4 +1,4 @@
-//! A Wakeful inside the process: the same house, without a door or with one.
+//! An embedded Wakeful, with and without a port.
 
 mod actors;
 mod doors;
@@ -16,7 +16,7 @@ fn start() -> Wakeful {
     Wakeful::start(Config::new()).unwrap()
 }
 
-/// What the store holds for those who wait: waits, watches, streams.
+/// Returns the numbers of waits, watches and streams.
 async fn held(store: &impl Operations) -> (u64, u64, u64) {
     let status = within(store.status()).await.unwrap();
     (status.waits, status.watches, status.streams)

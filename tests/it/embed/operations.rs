@@ -27,7 +27,7 @@ async fn e1_operations_over_the_wire() {
     within(wakeful.stop()).await;
 }
 
-/// Goes through a fresh store.
+/// Executes the operations on a fresh store.
 async fn tour(store: &impl Operations) {
     keys(store).await;
     transactions(store).await;
@@ -104,7 +104,7 @@ async fn leases(store: &impl Operations) {
 async fn waits(store: &impl Operations) {
     let now = store.status().await.unwrap().revision;
     let key = || KeyRange::key("w");
-    // T3: whichever of the two is first, the wait sees the set.
+    // T3: whichever of the two comes first, the wait sees the set.
     let wait = WaitRequest { after: Some(now), ..WaitRequest::new(key()) };
     let (met, set) = tokio::join!(store.wait(wait), store.set(SetRequest::new("w", "1")));
     let WaitOutcome::Met { revision, event } = met.unwrap() else { panic!("a timeout") };
@@ -145,7 +145,7 @@ async fn watches(store: &impl Operations) {
     assert_eq!(ended.details, Details::Resume { revision: first + 2 });
     assert!(watch.next().await.is_none());
     drop(snapshot);
-    // What is asked in the same breath may still see it; what comes later does not.
+    // A request in the same turn may still see the watch; a later one does not.
     while !store.watchers(0, 0).await.unwrap().watchers.is_empty() {}
 }
 

@@ -1,4 +1,5 @@
-//! Calls outside an actix system, or outside any runtime: refused in words, or done all the same.
+//! Calls outside an actix system, or outside any runtime: refused with a reason, or executed all
+//! the same.
 
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -51,8 +52,8 @@ fn run_on_tokio<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-/// A service and a client of it on the thread of another actix system, which ends when the service
-/// is stopped.
+/// Starts a service and a client of it on the thread of another actix system, which ends when the
+/// service is stopped.
 fn elsewhere() -> (Wakeful, Client, thread::JoinHandle<()>) {
     let (told, tell) = std::sync::mpsc::channel();
     let system = thread::spawn(move || {
@@ -89,7 +90,7 @@ impl Handler<Watched> for Deaf {
     fn handle(&mut self, _: Watched, _: &mut Self::Context) {}
 }
 
-/// Every call that starts tasks of an arbiter.
+/// Checks that every call that starts tasks on an arbiter is refused.
 async fn every_call_that_needs_an_arbiter(
     wakeful: &Wakeful,
     client: &Client,
@@ -123,7 +124,7 @@ async fn every_call_that_needs_an_arbiter(
     refused(client.work("topic", handler(), options()), "Client::work", needs);
 }
 
-/// The listener that serves what dials in needs both runtimes.
+/// Checks that the listener for links, which needs both runtimes, is refused.
 async fn serving(wakeful: &Wakeful, needs: &str) {
     let serving = ReverseOptions { serve: Some(wakeful.clone()), ..ReverseOptions::new(Anyone) };
     let listener = ReverseListener::bind("127.0.0.1:0", serving).await;
@@ -134,7 +135,7 @@ fn service() -> Service {
     Service::new("S").method("M", async |(): (), _| Ok(()))
 }
 
-/// A file of users without any.
+/// Returns a user file without users.
 fn no_users(dir: &Path) -> Auth {
     let path = dir.join("users.toml");
     std::fs::write(&path, "version = 1\n").unwrap();
@@ -142,7 +143,7 @@ fn no_users(dir: &Path) -> Auth {
     Auth::open(&path, &Config::new().auth).unwrap()
 }
 
-/// An address for what is watched.
+/// Returns an address for the items of a watch.
 fn recipient() -> actix::Recipient<Watched> {
     let (told, tell) = std::sync::mpsc::channel();
     thread::spawn(move || {
@@ -160,7 +161,7 @@ fn e3_under_plain_tokio_what_needs_actix_is_refused_in_words() {
         every_call_that_needs_an_arbiter(&wakeful, &client, recipient(), needs).await;
         serving(&wakeful, needs).await;
         refused(wakeful.register(service()), "Wakeful::register", needs);
-        // All else is done.
+        // Everything else works.
         client.set(SetRequest::new("a", "1")).await.unwrap();
         assert_eq!(wakeful.get("a").await.unwrap().kv.unwrap().value, "1");
         wakeful.stop().await;
@@ -206,7 +207,7 @@ fn e3_without_a_runtime_a_service_and_a_client_are_used_and_stopped() {
     system.join().unwrap();
 }
 
-/// A task of `tokio::spawn` has the thread of the arbiter, and cannot start its tasks.
+/// A task of `tokio::spawn` runs on the thread of the arbiter, but cannot start tasks on it.
 #[actix_rt::test]
 async fn e3_in_a_task_of_tokio_what_needs_the_arbiter_is_refused_in_words() {
     let wakeful = start();

@@ -1,4 +1,4 @@
-//! Services of one's own, over TCP: the application that registers them is this process.
+//! Services of the application, over TCP; this process is the application.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,16 +16,16 @@ use crate::process::run;
 use crate::support::until;
 
 wakeful::service! {
-    /// The seed's service, with its login.
+    /// The service of Go's tutorial, with its login.
     trait HelloService, client HelloClient {
-        /// Opens the door.
+        /// Logs in.
         async fn login(credentials: String) -> bool;
-        /// Says hello, and to whom.
+        /// Says hello.
         async fn hello(request: String) -> String;
     }
 }
 
-/// What is sent behind a set sees it, be it in the same packet.
+/// A call after a set sees the set, also in the same packet.
 #[actix_rt::test]
 async fn n1_a_call_begins_after_what_was_sent_before_it() {
     let read = Service::new("Reader").method("Read", async |(): (), cx: MethodContext| {
@@ -38,7 +38,8 @@ async fn n1_a_call_begins_after_what_was_sent_before_it() {
         let value = round.to_string();
         let set = client.go(KvRequest::Set(SetRequest::new("key", value.as_str())));
         let read = client.go_invoke::<Option<String>>("Reader.Read", &());
-        // In the same packets, so that the connection has more to do before it comes to the store.
+        // More requests in the same packets, so that the connection has other work before the
+        // store.
         let more: Vec<_> = (0..500)
             .map(|_| client.go(KvRequest::Get(GetRequest { key: "key".into(), revision: 0 })))
             .collect();
@@ -56,7 +57,7 @@ struct IsLogin(AtomicBool);
 
 struct Hello;
 
-/// The real binary beside the application.
+/// The real binary as a client of the application.
 #[actix_rt::test]
 async fn n1_the_command_line_calls_what_an_application_offers() {
     let (wakeful, addr) = served([Hello.into_service()]).await;
@@ -69,7 +70,7 @@ async fn n1_the_command_line_calls_what_an_application_offers() {
     assert_eq!(listed, "HelloService.Hello\nHelloService.Login\n");
     let login = run(&["call", "HelloService.Login", "\"user:password\""]).await;
     assert_eq!(login.ok(), "true\n");
-    // A connection of its own, which has not logged in.
+    // Another connection, which has not logged in.
     let refused = run(&["call", "HelloService.Hello", "\"x\""]).await.fails(1);
     assert_eq!(refused, "error: please login\n");
     let unknown = run(&["call", "HelloService.Goodbye", "\"x\""]).await.fails(3);
@@ -123,7 +124,7 @@ async fn n3_each_connection_logs_in_for_itself() {
     within(wakeful.stop()).await;
 }
 
-/// Waits for a permit, and keeps what it knows of its callers.
+/// Waits for a permit, and keeps the contexts of its calls.
 #[derive(Clone)]
 struct Gate {
     open: Arc<Semaphore>,
@@ -160,7 +161,7 @@ async fn n1_calls_of_one_connection_run_beside_each_other_and_beside_everything_
     let client = connect(&addr).await;
     let calls = ["a", "b", "c"].map(|name| client.go_invoke::<String>("Gate.Pass", name));
     gate.seen(3).await;
-    // None of them holds up the store.
+    // None of the calls blocks the store.
     assert_eq!(within(client.set(SetRequest::new("k", "v"))).await.unwrap().revision, 2);
     gate.open.add_permits(3);
     for (call, name) in calls.into_iter().zip(["a", "b", "c"]) {
@@ -190,7 +191,7 @@ async fn n4_a_method_is_dropped_when_its_caller_cancels_goes_or_is_out_of_time()
     assert_eq!(late.code, ErrorCode::DeadlineExceeded);
     let cx = gate.seen(3).await[2].clone();
     within(cx.cancelled()).await;
-    // The connection that cancelled goes on, and what was cancelled took no permit.
+    // The connection that cancelled continues, and the cancelled call took no permit.
     gate.open.add_permits(1);
     assert_eq!(within(client.invoke::<String>("Gate.Pass", "on")).await.as_deref(), Ok("on"));
     within(wakeful.stop()).await;
@@ -246,7 +247,7 @@ async fn n2_a_panic_harms_neither_its_connection_nor_its_neighbours() {
 
 const HEAVY_IN_A_TURN: u8 = 2;
 
-/// Past the limit of calls, requests stay in the socket, and all are answered.
+/// Beyond the limit of calls, requests stay in the socket, and all are answered.
 #[actix_rt::test]
 async fn n6_more_calls_than_one_connection_may_have_wait_their_turn() {
     let gate = Gate::new();
@@ -260,7 +261,7 @@ async fn n6_more_calls_than_one_connection_may_have_wait_their_turn() {
     let first: Vec<_> = (0..4).map(|_| client.go_invoke::<String>("Gate.Pass", "first")).collect();
     gate.seen(4).await;
     let more: Vec<_> = (0..100).map(|_| client.go_invoke::<String>("Gate.Pass", "more")).collect();
-    // One that is done leaves room for the next few, not for all.
+    // A finished call makes room for the next few, not for all.
     gate.open.add_permits(1);
     gate.seen(5).await;
     assert!(gate.seen.lock().len() <= 4 + usize::from(HEAVY_IN_A_TURN));

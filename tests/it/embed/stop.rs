@@ -1,4 +1,4 @@
-//! What a stop leaves: nothing (E2).
+//! A stop leaves nothing behind (E2).
 
 use std::io::Read;
 use std::net::TcpStream;
@@ -48,7 +48,7 @@ async fn a_stop_answers_everyone(wakeful: Wakeful) {
     within(wakeful.stop()).await;
     let waited = within(wait).await.unwrap_err();
     assert_eq!(waited.code, ErrorCode::Unavailable);
-    // Nothing that was done is left out, and the last word says where to go on.
+    // Every acknowledged write is delivered, and the last item has the revision to continue from.
     assert_eq!(events(within(watch.next()).await.unwrap().unwrap())[0].revision(), 3);
     let last = within(watch.next()).await.unwrap().unwrap_err();
     assert_eq!(
@@ -75,7 +75,7 @@ async fn stopping_twice_at_once_is_harmless() {
     within(async { tokio::join!(wakeful.stop(), wakeful.stop()) }).await;
 }
 
-/// Set in a process that runs one test alone: only there can threads and open files be counted.
+/// Set in a process that runs one test alone, where threads and open files can be counted.
 const ALONE: &str = "WAKEFUL_TEST_ALONE";
 
 #[test]
@@ -92,7 +92,7 @@ fn e2_stop_leaves_nothing() {
     assert!(said.contains("1 passed"), "{said}");
 }
 
-/// The work of [`e2_stop_leaves_nothing`], which runs it in a process of its own.
+/// The body of [`e2_stop_leaves_nothing`], which runs it in a process of its own.
 #[test]
 fn e2_alone() {
     if std::env::var_os(ALONE).is_none() {
@@ -104,7 +104,7 @@ fn e2_alone() {
         let (threads, files) = (count("task"), count("fd"));
         for _ in 0..3 {
             live_and_stop().await;
-            // The kernel takes a moment to take a thread that was joined off its list.
+            // The kernel removes a joined thread from its list a moment later.
             eventually("its threads are gone", || count("task") == threads);
             assert_eq!(count("fd"), files);
         }
@@ -112,7 +112,7 @@ fn e2_alone() {
     eventually("all threads are gone", || count("task") == threads_before);
 }
 
-/// Never done with what it is told.
+/// A handler that never finishes.
 struct Stuck;
 
 impl Actor for Stuck {
@@ -127,7 +127,7 @@ impl Handler<Watched> for Stuck {
     }
 }
 
-/// Workers of every kind, each with one job done and one that is never done.
+/// Starts workers of every kind, each with one finished and one unfinished job.
 async fn workers(wakeful: &Wakeful) -> Vec<Worker> {
     let mut workers = Vec::new();
     for (name, thread) in [("a", Thread::Own), ("b", Thread::Here), ("c", Thread::Blocking)] {
@@ -153,7 +153,7 @@ async fn workers(wakeful: &Wakeful) -> Vec<Worker> {
     workers
 }
 
-/// A whole life, with everything that could be left behind.
+/// Uses everything that could be left behind.
 async fn live_and_stop() {
     let mut config = Config::new();
     config.rpc.shutdown_grace = Duration::from_millis(200);
@@ -177,7 +177,7 @@ async fn live_and_stop() {
         let stopped = worker.ended().now_or_never().expect("it has ended already");
         assert_eq!(stopped.stuck, 0);
     }
-    // The silent connection is closed, and nobody listens any more.
+    // The silent connection is closed, and nothing listens any more.
     silent.set_read_timeout(Some(super::TIMEOUT)).unwrap();
     let mut said = Vec::new();
     assert!(silent.read_to_end(&mut said).is_ok());
