@@ -1,4 +1,4 @@
-//! The examples, each run as its first comment says, on free ports.
+//! The examples, each run as its module documentation describes, on free ports.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use crate::process::{BINARY, Running, Server, TIMEOUT};
 
-/// Where the examples are, up to date. `cargo test` builds them, but not if it is told to build
-/// only this test.
+/// Returns the directory of the examples, built and up to date. `cargo test` builds them, but not
+/// when it runs only this test.
 fn examples() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
@@ -39,13 +39,13 @@ fn example(name: &str, arguments: &[&str]) -> Running {
     Running::start(command)
 }
 
-/// The text of an example.
+/// Returns the source of an example.
 fn text(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name);
     std::fs::read_to_string(path).unwrap()
 }
 
-/// That the first comment of an example shows `line`.
+/// Asserts that the module documentation of an example shows `line`.
 fn assert_says(name: &str, line: &str) {
     let comment: String = text(name).lines().take_while(|line| line.starts_with("//!")).collect();
     assert!(comment.contains(line), "{name} does not say {line}");
@@ -108,8 +108,8 @@ fn jobs_hands_out_and_awaits_a_result() {
     assert_eq!(told, "job 1: photo-17.jpg at 64 pixels\n");
 }
 
-/// Runs every page of an example that has one file per feature. A page prints the block `text` of its first
-/// comment, and is listed in the table of `main.rs`.
+/// Runs every page of an example that has one file per feature. Each page prints the block `text`
+/// of its module documentation, and is listed in the table of `main.rs`.
 fn pages_print_what_they_show(example_name: &str, count: usize) {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(example_name);
     let listed = text(&format!("{example_name}/main.rs"));
@@ -149,7 +149,7 @@ fn each_page_about_a_feature_of_watches_prints_what_it_shows() {
     pages_print_what_they_show("watch_features", 10);
 }
 
-/// The scenario that the queue began as: a third of the messages fails whenever it is tried.
+/// The scenario from which the queue grew: a third of the messages always fails.
 #[test]
 fn watch_service_ends_with_each_message_stored_or_dead() {
     let last = "67 results, 33 dead letters, 132 failed attempts";
@@ -173,7 +173,7 @@ fn watch_and_set_runs_a_server_of_its_own() {
     assert_eq!(Running::start(script).finish().ok(), "changed: greeting\nnow: hello\n");
 }
 
-/// An HTTP answer: its status, the header `Wakeful-Revision`, its body.
+/// An HTTP answer: its status, the header `Wakeful-Revision` and its body.
 #[derive(Debug)]
 struct Answer {
     status: u16,
@@ -243,7 +243,7 @@ fn embed_actix_web_polls_long() {
     let got = http(addr, "GET", "/keys/greeting", "");
     assert_eq!((got.status, &got.json()["value"]), (200, &Value::from("hello")));
 
-    // The time is over, and the revision to go on from misses nothing.
+    // After the timeout, a wait after its revision misses nothing.
     let timeout = http(addr, "GET", "/wait/greeting?timeout_ms=10", "");
     assert_eq!((timeout.status, timeout.revision, &*timeout.body), (304, Some(2), ""));
     let set = crate::process::run(&["set", "greeting", "from the other door", "--addr", tcp]);
@@ -252,8 +252,8 @@ fn embed_actix_web_polls_long() {
     assert_eq!((missed.status, &missed.json()["value"]), (200, &"from the other door".into()));
     assert_eq!(http(addr, "GET", "/wait/greeting?after=99", "").status, 400);
 
-    // Clients that leave end their waits, before the time of one that began earlier is over; that one
-    // is answered when the server stops.
+    // The wait of a client that disconnects ends before the timeout of an earlier one; the earlier
+    // one is answered when the server stops.
     let parked = || ask(addr, "GET", "/wait/greeting?timeout_ms=60000", "");
     let last = parked();
     until_waits(1);
@@ -274,11 +274,11 @@ fn l1_reverse_rpc_calls_the_side_that_dialed() {
     let mut public = example("reverse_rpc", &["public", "127.0.0.1:0"]);
     let line = public.line();
     let addr = line.strip_prefix("waiting at ").expect(&line).to_owned();
-    // The inside has no port that anybody could connect to.
+    // The inside has no port to connect to.
     let mut inside = example("reverse_rpc", &["inside", &addr]);
     assert_eq!(inside.line(), format!("serving over a link to {addr}"));
     assert_eq!(public.finish().ok(), "inside: hello:hello\njob: 7 letters\n");
-    // It dials on: a public side that comes later finds it, however late.
+    // The inside keeps dialing, so it finds a public side that starts later.
     let mut again = example("reverse_rpc", &["public", &addr]);
     assert_eq!(again.line(), line);
     assert_eq!(again.finish().ok(), "inside: hello:hello\njob: 7 letters\n");

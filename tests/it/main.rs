@@ -1,4 +1,4 @@
-//! What is promised, from outside: over raw sockets, through the client, with the real binary.
+//! The promises, tested from outside: over raw sockets, through the client, with the real binary.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,5 @@
-//! The claims of Cargo.toml, deny.toml, README.md and docs/dependencies.md about the dependencies hold.
+//! The claims of Cargo.toml, deny.toml, README.md and docs/dependencies.md about the dependencies
+//! are true.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,12 +8,12 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// The text of a file of the repository.
+/// Returns the text of a file of the repository.
 fn file(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
 }
 
-/// Every package that Cargo.lock names, of all platforms.
+/// Returns every package in Cargo.lock, of all platforms.
 fn packages() -> Vec<Value> {
     let metadata = ["metadata", "--locked", "--format-version", "1"];
     let run = Command::new(env!("CARGO"))
@@ -34,7 +35,7 @@ fn wakeful(packages: &[Value]) -> &Value {
     packages.iter().find(|package| package["name"] == env!("CARGO_PKG_NAME")).unwrap()
 }
 
-/// `1.89` and `1.89.0` are the same version.
+/// Returns a version that can be compared: `1.89` and `1.89.0` are the same.
 fn version(text: &str) -> [u64; 3] {
     let mut numbers = text.split('.').map(|number| number.parse().unwrap());
     [(); 3].map(|()| numbers.next().unwrap_or(0))
@@ -57,7 +58,7 @@ fn the_minimum_rust_is_enough_for_every_dependency() {
     assert!(file("README.md").contains(&format!("Rust {declared} or later")), "README.md");
 }
 
-/// The files below `src` with code for which `is` holds of a line, comments left out.
+/// Returns the files below `src` with a line of code for which `is` holds, without comments.
 fn files_with(is: impl Fn(&str) -> bool) -> BTreeSet<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = BTreeSet::new();
@@ -78,7 +79,7 @@ fn files_with(is: impl Fn(&str) -> bool) -> BTreeSet<String> {
     found
 }
 
-/// deny.toml excuses an advisory with where bincode is used and how.
+/// deny.toml justifies an exception by where and how bincode is used.
 #[test]
 fn bincode_is_used_where_deny_toml_says_and_always_with_a_limit() {
     let uses = files_with(|line| line.contains("bincode::"));
@@ -92,7 +93,7 @@ fn bincode_is_used_where_deny_toml_says_and_always_with_a_limit() {
     }
 }
 
-/// The features that bring each dependency in; none for one that is always there.
+/// Returns the features that enable each dependency; none for a dependency that is always enabled.
 fn dependencies(package: &Value) -> BTreeMap<&str, BTreeSet<&str>> {
     let mut found = BTreeMap::new();
     for dependency in package["dependencies"].as_array().unwrap() {
@@ -161,7 +162,7 @@ fn a_program_with_only_a_client_compiles_few_crates() {
     }
 }
 
-/// ARCHITECTURE.md has the number of crates of each set of features.
+/// ARCHITECTURE.md states the number of crates of each feature set.
 #[test]
 fn the_numbers_of_crates_are_as_documented() {
     let document = file("ARCHITECTURE.md");

@@ -1,5 +1,5 @@
-//! The real `wakeful` binary as processes that never outlive their test: [`Server`] is one that
-//! serves, [`Running`] one under way, [`Ran`] what is left of one.
+//! The real `wakeful` binary in processes that never outlive their test: [`Server`] serves,
+//! [`Running`] is a running command, [`Ran`] a finished one.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
@@ -12,11 +12,10 @@ use serde_json::Value;
 /// The binary under test.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_wakeful");
 
-/// After this, what was waited for does not come: generous, as builds and other tests share the
-/// machine.
+/// Time limit of every wait, generous because builds and other tests share the machine.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A server on a free port; killed when dropped.
+/// A server on a free port; killed on drop.
 pub(crate) struct Server {
     process: Running,
     addr: String,
@@ -27,7 +26,7 @@ impl Server {
         Self::start_with(&[])
     }
 
-    /// `arguments` are for `serve`.
+    /// Starts `serve` with `arguments`.
     pub(crate) fn start_with(arguments: &[&str]) -> Self {
         Self::start_at("127.0.0.1:0", arguments)
     }
@@ -37,7 +36,7 @@ impl Server {
         Self::run_by(wakeful(&[&fixed, arguments].concat()))
     }
 
-    /// By a command that serves.
+    /// Starts a server by this command.
     pub(crate) fn run_by(command: Command) -> Self {
         let mut process = Running::start(command);
         let line = process.line();
@@ -45,12 +44,12 @@ impl Server {
         Self { process, addr }
     }
 
-    /// `HOST:PORT`.
+    /// Returns the address, `HOST:PORT`.
     pub(crate) fn addr(&self) -> &str {
         &self.addr
     }
 
-    /// A command for this server.
+    /// Returns a command for this server.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         wakeful(&[&["--addr", &self.addr], arguments].concat())
     }
@@ -65,23 +64,23 @@ impl Server {
         self.spawn(arguments).finish()
     }
 
-    /// Runs a command that is to succeed, and gives what it printed.
+    /// Runs a command that must succeed; returns its output.
     pub(crate) fn ok(&self, arguments: &[&str]) -> String {
         self.run(arguments).ok()
     }
 
-    /// A number of `status --json`.
+    /// Returns a number of `status --json`.
     pub(crate) fn status(&self, name: &str) -> u64 {
         let status = self.run(&["status", "--json"]).json();
         status[name].as_u64().unwrap_or_else(|| panic!("no {name} in {status}"))
     }
 
-    /// Waits until a number of `status --json` is as given.
+    /// Waits until a number of `status --json` has this value.
     pub(crate) fn until_status(&self, name: &str, expected: u64) {
         until(&format!("{name} is {expected}"), || self.status(name) == expected);
     }
 
-    /// The next line it prints.
+    /// Returns the next line of output.
     pub(crate) fn line(&mut self) -> String {
         self.process.line()
     }
@@ -90,7 +89,7 @@ impl Server {
         self.process.child.0.id()
     }
 
-    /// Waits for a line of the server's log with `what` in it.
+    /// Waits for a line of the server's log with `what`; returns it.
     pub(crate) fn said(&self, what: &str) -> String {
         self.process.said(what)
     }
@@ -106,7 +105,7 @@ impl Server {
     }
 }
 
-/// The binary with `arguments`, without what the environment of the tests says.
+/// Returns the binary with `arguments`, without the test environment's settings.
 pub(crate) fn wakeful(arguments: &[&str]) -> Command {
     let mut command = Command::new(BINARY);
     command
@@ -121,7 +120,7 @@ pub(crate) fn wakeful(arguments: &[&str]) -> Command {
     for name in ["", "_CA", "_SERVER_NAME", "_CERT", "_KEY", "_LISTEN", "_CLIENT_CA"] {
         command.env_remove(format!("WAKEFUL_TLS{name}"));
     }
-    // What is durable has tests of its own, which say so.
+    // Tests of durability set it themselves.
     command.env("WAKEFUL_DURABILITY", "memory");
     command
 }
@@ -131,7 +130,7 @@ pub(crate) fn run(arguments: &[&str]) -> Ran {
     Running::start(wakeful(arguments)).finish()
 }
 
-/// A process under way; killed when dropped.
+/// A running process; killed on drop.
 pub(crate) struct Running {
     child: Killed,
     stdout: Receiver<Vec<u8>>,
@@ -140,7 +139,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts it with an empty standard input.
+    /// Starts the command with an empty standard input.
     pub(crate) fn start(command: Command) -> Self {
         Self::start_with_input(command, b"")
     }
@@ -151,14 +150,14 @@ impl Running {
         let mut child = Killed(piped.spawn().expect(&what));
         let mut stdin = child.0.stdin.take().unwrap();
         let input = input.to_owned();
-        // It may end without having read its input.
+        // The process may end without reading its input.
         thread::spawn(move || stdin.write_all(&input).is_ok());
         let stdout = lines_of(child.0.stdout.take().unwrap());
         let stderr = lines_of(child.0.stderr.take().unwrap());
         Self { child, stdout, stderr, what }
     }
 
-    /// The next line of standard output, without its end.
+    /// Returns the next line of standard output, without the line end.
     pub(crate) fn line(&mut self) -> String {
         match self.stdout.recv_timeout(TIMEOUT) {
             Ok(line) => String::from_utf8(line).unwrap().trim_end_matches('\n').to_owned(),
@@ -169,13 +168,13 @@ impl Running {
         }
     }
 
-    /// The next line of standard output as JSON.
+    /// Returns the next line of standard output as JSON.
     pub(crate) fn json(&mut self) -> Value {
         let line = self.line();
         serde_json::from_str(&line).expect(&line)
     }
 
-    /// Waits for a line of standard error with `what` in it, and gives it; those before are gone.
+    /// Waits for a line of standard error with `what`, and returns it; earlier lines are discarded.
     pub(crate) fn said(&self, what: &str) -> String {
         let deadline = Instant::now() + TIMEOUT;
         let mut before = String::new();
@@ -192,24 +191,24 @@ impl Running {
         }
     }
 
-    /// Whether it printed nothing more so far, and goes on.
+    /// Returns true if the process is running and has printed nothing more.
     pub(crate) fn is_quiet(&mut self) -> bool {
         self.stdout.try_recv().is_err() && self.child.0.try_wait().unwrap().is_none()
     }
 
-    /// Its process id.
+    /// Returns the process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.0.id()
     }
 
-    /// Sends it a signal, by name.
+    /// Sends the process a signal, by name.
     pub(crate) fn signal(&self, signal: &str) {
         let pid = self.child.0.id().to_string();
         let sent = Command::new("sh").args(["-c", "kill -s $0 $1", signal, &pid]).status();
         assert!(sent.unwrap().success(), "{}: cannot send {signal}", self.what);
     }
 
-    /// Waits for its end, and takes what is left of its output.
+    /// Waits for the end of the process, and takes the rest of its output.
     pub(crate) fn finish(mut self) -> Ran {
         let stdout = rest_of(&self.stdout, &self.what);
         let stderr = rest_of(&self.stderr, &self.what);
@@ -219,47 +218,47 @@ impl Running {
     }
 }
 
-/// A child that is killed when dropped.
+/// A child process that is killed on drop.
 pub(crate) struct Killed(pub(crate) Child);
 
 impl Drop for Killed {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may have ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// What is left of a process.
+/// A finished process.
 #[derive(Debug)]
 pub(crate) struct Ran {
-    /// `None` where a signal ended it.
+    /// `None` if a signal ended the process.
     pub(crate) code: Option<i32>,
-    /// What was not read before.
+    /// The output that was not read before.
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: String,
     what: String,
 }
 
 impl Ran {
-    /// What a process printed that was to succeed without a word on standard error.
+    /// Returns the output of a process that must succeed without output on standard error.
     pub(crate) fn ok(self) -> String {
         assert_eq!((self.code, &*self.stderr), (Some(0), ""), "{}", self.what);
         String::from_utf8(self.stdout).unwrap()
     }
 
-    /// The one object a process printed that was to succeed.
+    /// Returns the one object printed by a process that must succeed.
     pub(crate) fn json(self) -> Value {
         let text = self.ok();
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 
-    /// The objects a process printed that was to succeed, one a line.
+    /// Returns the objects, one per line, printed by a process that must succeed.
     pub(crate) fn objects(self) -> Vec<Value> {
         self.ok().lines().map(|line| serde_json::from_str(line).expect(line)).collect()
     }
 
-    /// What a process said on standard error that was to print nothing and exit with `code`.
+    /// Returns the standard error of a process that must print nothing else and exit with `code`.
     pub(crate) fn fails(self, code: i32) -> String {
         let printed = String::from_utf8_lossy(&self.stdout);
         assert_eq!((self.code, &*printed), (Some(code), ""), "{}: {}", self.what, self.stderr);
@@ -267,7 +266,7 @@ impl Ran {
     }
 }
 
-/// Waits for the end of a child.
+/// Waits for the end of a child; returns its exit code.
 pub(crate) fn exit_of(child: &mut Child) -> Option<i32> {
     let mut code = None;
     until("the process has ended", || {
@@ -276,7 +275,7 @@ pub(crate) fn exit_of(child: &mut Child) -> Option<i32> {
     code
 }
 
-/// Waits until something holds.
+/// Waits until `holds`.
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + TIMEOUT;
     while !holds() {

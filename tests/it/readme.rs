@@ -1,9 +1,9 @@
-//! Runs the commands of README.md and of `docs`, in order, each in a shell of its own, against the
-//! binary under test, and compares the table of limits with the configuration.
+//! Runs the commands of README.md and of `docs` against the binary under test, in order, each in
+//! its own shell, and compares the table of limits with the configuration.
 //!
-//! A block marked `sh` holds commands, one a line; in one with prompts (`$ `), the other lines are
-//! the output of the command above them. Only `wakeful` and `cargo run --release --` are run. `serve`
-//! gets a free port. The text must contain what a `watch` prints.
+//! A block marked `sh` has commands, one per line; in a block with prompts (`$ `), the other lines
+//! are the output of the command above them. Only `wakeful` and `cargo run --release --` are run.
+//! `serve` gets a free port. The text must contain the output of each `watch`.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::process::{BINARY, Running, run, until};
 /// Lines of README.md that fit on a first screen.
 const LINES: usize = 60;
 
-/// Lines that README.md may have; more belongs in `docs`.
+/// Maximum number of lines of README.md; more belongs in `docs`.
 const LINES_MAX: usize = 250;
 
 /// Returns the text of a document, by its path in the repository.
@@ -35,7 +35,7 @@ fn section(heading: &str) -> String {
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Step {
     pub(crate) command: String,
-    /// The output that the text shows; empty if it shows none.
+    /// The output shown in the text; empty if there is none.
     output: String,
 }
 
@@ -73,7 +73,7 @@ fn follow(steps: Vec<Step>) -> Vec<String> {
         let mut shell = Command::new("bash");
         shell.args(["-c", &format!("exec {command}{at}")]);
         shell.env("PATH", &path).env("WAKEFUL_ADDR", &addr).env_remove("RUST_LOG");
-        // An empty directory, as for a newcomer.
+        // An empty directory, as for a new user.
         shell.current_dir(bin.path());
         let mut running = Running::start(shell);
         match &*name {
@@ -91,7 +91,7 @@ fn follow(steps: Vec<Step>) -> Vec<String> {
                 });
                 watches.push((running, output));
             }
-            // Its seed is printed to standard error.
+            // The seed is printed to standard error.
             "torture" => assert_eq!(running.finish().code, Some(0), "{command}"),
             _ => {
                 let printed = running.finish().ok();
@@ -132,7 +132,7 @@ fn the_readme_is_short() {
     assert!(lines <= LINES_MAX, "README.md has {lines} lines; move what is too much to docs");
 }
 
-/// Runs the commands of a text against a server of its own, `names` among them.
+/// Runs the commands of a text against a server of their own; `names` are among them.
 fn follow_with_server(text: &str, names: &[&str]) {
     let commands = steps(text);
     for name in names {
@@ -188,7 +188,7 @@ fn the_table_of_limits_is_true_and_whole() {
         let count = named.iter().filter(|(it, _)| *it == name).count();
         assert_eq!(count, 1, "{name} must be in docs/limits.md once");
     }
-    // What an operator is advised to choose is marked as such.
+    // The settings recommended to operators are marked as such.
     for advice in ["dist/wakeful.toml", "README.md"] {
         let advice = if advice == "README.md" { section("Limits") } else { document(advice) };
         for (name, audience) in &named {

@@ -138,7 +138,7 @@ async fn s3_histories_with_lost_answers_are_linearizable() {
                     let (key, op) = draw(&mut rng, who * 1_000 + nth, None);
                     if let Err(error) = step(&client, &history, incarnation, key, op).await {
                         assert_eq!(error.code, ErrorCode::Unavailable, "{error}");
-                        // An operation that may still be in progress stays with the old client id.
+                        // An operation that may still be in progress stays with its incarnation.
                         incarnation += 100;
                     }
                 }

@@ -1,4 +1,4 @@
-//! The dialect itself: ids, pieces, what breaks a connection and what does not.
+//! The JSON dialect: ids, split input, and the errors that close a connection.
 
 use serde_json::{Value, json};
 
@@ -46,7 +46,7 @@ fn g2_ids_are_any_json_and_come_back_as_they_were() {
     assert_eq!((&a["id"], &b["id"]), (&json!(7), &json!(7)), "in flight twice");
 }
 
-/// That a connection which gets `said` is closed without a word.
+/// Asserts that a connection that sends `said` is closed without a reply.
 fn closes(server: &Server, said: &[u8]) {
     let mut json = Json::connect(server.addr());
     assert_eq!(json.ok("Wakeful.Ping", "{}"), json!({}));
@@ -110,7 +110,7 @@ fn s10_json_is_no_longer_than_a_frame() {
     let mut endless = Json::connect(server.addr());
     let start = r#"{"method":""#;
     endless.send(start);
-    // It is closed while this is written, or right behind.
+    // The connection is closed during this write or soon after.
     let chunk = vec![b'x'; 1 << 20];
     for _ in 0..9 {
         if std::io::Write::write_all(&mut endless.socket, &chunk).is_err() {
@@ -148,7 +148,7 @@ fn g3_an_argument_that_does_not_fit_is_an_error_to_that_call_alone() {
     assert_eq!(json.reply()["error"], "rpc: can't find service NoService.Nope");
 }
 
-/// Both dialects are doors of the same house.
+/// Both protocols are doors to the same node.
 #[test]
 fn g6_a_native_client_sees_what_json_does() {
     let server = Server::start();

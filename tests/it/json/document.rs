@@ -1,11 +1,11 @@
-//! `docs/protocol.md` is right about JSON: its transcript is what goes over the wire.
+//! The transcript for JSON in `docs/protocol.md` is correct.
 
 use super::Json;
 use crate::support::server::Server;
 
 const DOCUMENT: &str = include_str!("../../../docs/protocol.md");
 
-/// Lines with `> ` are what is sent, those with `< ` what comes.
+/// Sends the lines with `> `, and compares those with `< `.
 #[test]
 fn g6_the_transcript_of_the_document_is_what_happens() {
     let (_, text) = DOCUMENT.split_once("```json-transcript\n").expect("there is a transcript");

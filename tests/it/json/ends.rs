@@ -1,4 +1,4 @@
-//! How connections end, and how long they may be idle.
+//! Ends of connections, and idle connections.
 
 use std::time::{Duration, Instant};
 
@@ -52,14 +52,15 @@ fn g7_a_connection_may_be_idle_as_long_as_it_likes() {
     let mut json = Json::connect(server.addr());
     assert_eq!(json.ok("Wakeful.Ping", "{}"), json!({}));
     let mut raw = crate::support::raw::Raw::open(server.addr());
-    // This one is pinged, does not answer, and is closed: so long the other is idle at least.
+    // This connection gets a ping, does not answer, and is closed; the other is idle for at least
+    // that long.
     while raw.next_or_end().is_some() {}
     let start = Instant::now();
     while start.elapsed() < Duration::from_millis(200) {
         std::thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(json.ok("Wakeful.Ping", "{}"), json!({}), "no ping in between");
-    // What has begun has to come.
+    // A value that has begun must be completed in time.
     json.send("{\"method\":");
     json.expect_end();
 }

@@ -1,6 +1,6 @@
-//! Go itself: the tutorial's calls by Go's client, and the same requests to Go's server and to ours.
+//! Go: the tutorial's calls by Go's client, and the same requests to Go's server and to ours.
 //!
-//! Where `WAKEFUL_TEST_GO` is set, Go has to be there; elsewhere these pass without it.
+//! If `WAKEFUL_TEST_GO` is set, Go is required; otherwise these tests pass without it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,7 +12,7 @@ use super::Json;
 use super::seed::hello_service;
 use crate::process::{Running, Server};
 
-/// The program of `tests/go`; `None` where there is no Go.
+/// Returns the program of `tests/go`; `None` without Go.
 fn program() -> Option<&'static Path> {
     static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
     BUILT.get_or_init(build).as_deref()
@@ -61,7 +61,7 @@ fn g3_gos_client_makes_the_seeds_calls() {
     assert_eq!(server.ok(&["get", "abc"]), "another\n");
 }
 
-/// As it is by default: every set is on the disk when it is answered.
+/// With the default durability: every set is on the disk before its answer.
 #[test]
 #[cfg(unix)]
 fn g3_gos_client_makes_the_seeds_calls_of_a_durable_server() {
@@ -81,7 +81,7 @@ fn g5_gos_client_calls_a_service_of_an_application() {
     assert!(said.starts_with("hello:hello, from127.0.0.1:"), "{said}");
 }
 
-/// What is sent one after the other, to the end of the connection.
+/// The requests of one connection, in order.
 const REQUESTS: &[&str] = &[
     r#"{"method":"KVStoreService.Get","params":["abc"],"id":0}"#,
     r#"{"method":"KVStoreService.Set","params":[["abc","x"]],"id":1}"#,
@@ -118,7 +118,7 @@ const REQUESTS: &[&str] = &[
     r#"{"method":"KVStoreService.Get","params":["<&>\u2028"],"id":27}"#,
 ];
 
-/// Those whose argument is of another type: each server says it in its own words.
+/// Requests with an argument of the wrong type: each server has its own message.
 const WRONG: &[&str] = &[
     r#"{"method":"KVStoreService.Get","params":[5],"id":1}"#,
     r#"{"method":"KVStoreService.Get","params":{"a":1},"id":2}"#,
@@ -130,7 +130,7 @@ const WRONG: &[&str] = &[
     r#"{"method":"KVStoreService.Watch","params":[99999999999999999999],"id":8}"#,
 ];
 
-/// Those that end the connection without a reply.
+/// Inputs that end the connection without a reply.
 const BROKEN: &[&str] = &[
     "{]",
     "{\"id\" 1}",

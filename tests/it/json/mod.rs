@@ -1,4 +1,4 @@
-//! The JSON door: Go's `net/rpc/jsonrpc` over sockets, and by Go itself.
+//! The JSON door: Go's `net/rpc/jsonrpc` over sockets, and Go itself.
 
 mod dialect;
 mod document;
@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::support::TIMEOUT;
 
-/// A client that is nothing but a socket, whose JSON is written by hand.
+/// A client that writes JSON by hand to a socket.
 pub(crate) struct Json<S = TcpStream> {
     socket: S,
     received: Vec<u8>,
@@ -50,12 +50,12 @@ impl<S: Read + Write> Json<S> {
         self.socket.write_all(text.as_ref()).expect("the server reads");
     }
 
-    /// The next line, as it came.
+    /// Returns the next line as received.
     pub(crate) fn line(&mut self) -> String {
         self.line_or_end().expect("a line, but the connection ended")
     }
 
-    /// The next line; `None` if the connection ends before it.
+    /// Returns the next line; `None` if the connection ends before it.
     pub(crate) fn line_or_end(&mut self) -> Option<String> {
         loop {
             if let Some(end) = self.received.iter().position(|byte| *byte == b'\n') {
@@ -69,14 +69,14 @@ impl<S: Read + Write> Json<S> {
                     return None;
                 }
                 Ok(count) => self.received.extend_from_slice(&buffer[..count]),
-                // It closes without having read everything, where there is no more to say.
+                // The server closes without reading everything if there is nothing more to answer.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return None,
                 Err(error) => panic!("nothing to read: {error}"),
             }
         }
     }
 
-    /// The next reply.
+    /// Returns the next reply.
     pub(crate) fn reply(&mut self) -> Value {
         let line = self.line();
         serde_json::from_str(&line).expect(&line)
@@ -86,7 +86,7 @@ impl<S: Read + Write> Json<S> {
         assert_eq!(self.line_or_end(), None);
     }
 
-    /// Sends a call with one argument, which is JSON; tells its id.
+    /// Sends a call with one argument in JSON; returns its id.
     pub(crate) fn ask(&mut self, method: &str, argument: &str) -> u64 {
         self.last += 1;
         let id = self.last;
@@ -94,7 +94,7 @@ impl<S: Read + Write> Json<S> {
         id
     }
 
-    /// Makes a call whose reply must be the next; gives its result and its error.
+    /// Sends a call whose reply must be the next; returns its result and its error.
     pub(crate) fn call(&mut self, method: &str, argument: &str) -> (Value, Value) {
         let id = self.ask(method, argument);
         let reply = self.reply();
@@ -104,21 +104,21 @@ impl<S: Read + Write> Json<S> {
         (reply["result"].clone(), reply["error"].clone())
     }
 
-    /// The result of a call that succeeds.
+    /// Returns the result of a call that succeeds.
     pub(crate) fn ok(&mut self, method: &str, argument: &str) -> Value {
         let (result, error) = self.call(method, argument);
         assert!(error.is_null(), "{method} {argument}: {error}");
         result
     }
 
-    /// The error of a call that is refused.
+    /// Returns the error of a call that is refused.
     pub(crate) fn refused(&mut self, method: &str, argument: &str) -> String {
         let (result, error) = self.call(method, argument);
         assert!(result.is_null(), "{method} {argument}: {result}");
         error.as_str().expect("errors are strings").to_owned()
     }
 
-    /// A number of the status.
+    /// Returns a number of the status.
     pub(crate) fn status(&mut self, name: &str) -> u64 {
         self.ok("Wakeful.Status", "{}")[name].as_u64().unwrap()
     }

@@ -1,4 +1,4 @@
-//! Everything of the native protocol, by name.
+//! Every request of the native protocol, by its JSON name.
 
 use serde_json::{Value, json};
 
@@ -57,7 +57,7 @@ fn g6_leases_options_and_waits() {
     assert_eq!(json.ok("Wakeful.LeaseRevoke", r#"{"id":7}"#)["deleted"], 1);
     let refused = json.refused("Wakeful.LeaseKeepAlive", r#"{"id":7}"#);
     assert!(refused.starts_with("LeaseNotFound: "), "{refused}");
-    // Sent again it is done once.
+    // A repeated request is executed once.
     let set = r#"{"key":"n","value":"1","idempotency":"340282366920938463463374607431768211455"}"#;
     let first = json.ok("Wakeful.Set", set);
     assert_eq!(json.ok("Wakeful.Set", set), first);
@@ -77,7 +77,7 @@ fn g6_leases_options_and_waits() {
     assert_eq!((&reply["id"], &reply["result"]["met"]), (&json!(wait), &json!(true)));
 }
 
-/// Readers whose numbers are doubles keep the digits of text alone.
+/// Readers that use doubles for numbers keep all digits only of text.
 #[test]
 fn g6_ids_that_can_pass_2_to_the_53_are_text_and_come_back_as_text_or_number() {
     let server = Server::start();
@@ -85,7 +85,7 @@ fn g6_ids_that_can_pass_2_to_the_53_are_text_and_come_back_as_text_or_number() {
     let id = u64::MAX.to_string();
     let granted = json.ok("Wakeful.LeaseGrant", &format!(r#"{{"id":"{id}","ttl_ms":"60000"}}"#));
     assert_eq!(granted, json!({"revision": 1, "id": id, "ttl_ms": 60000}));
-    // Each as a number, too, as it was before.
+    // Each is also accepted as a number, as in earlier versions.
     for (lease, id) in [(granted["id"].to_string(), &granted["id"]), (id.clone(), &json!(id))] {
         let set = format!(r#"{{"key":"a","value":"1","lease":{lease},"return_previous":true}}"#);
         assert_eq!(json.ok("Wakeful.Set", &set)["lease"], *id);
@@ -199,7 +199,7 @@ fn g6_jobs() {
     assert!(refused.starts_with("InvalidArgument: "), "{refused}");
 }
 
-/// A worker that is told to wait, in a language that has nothing but JSON.
+/// A worker that requests to wait, in a language with only a JSON library.
 #[test]
 fn g6_a_worker_waits_for_jobs() {
     let server = Server::start();

@@ -1,4 +1,4 @@
-//! `KVStoreService`, and a service of one's own as Go's tutorial has it.
+//! `KVStoreService`, and a service of the application as in Go's tutorial.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -29,7 +29,7 @@ fn g3_a_watch_tells_the_next_key_whose_value_changes() {
     let (mut json, mut other) = (Json::connect(server.addr()), Json::connect(server.addr()));
     json.ok("KVStoreService.Set", r#"["a","1"]"#);
     let watch = json.ask("KVStoreService.Watch", "30");
-    // On the same connection, so behind it.
+    // On the same connection, so after the wait.
     assert_eq!(json.ok("KVStoreService.Get", r#""a""#), "1", "it holds nobody up");
     other.ok("KVStoreService.Set", r#"["a","1"]"#);
     assert_eq!(other.status("waits"), 1, "a set that changes nothing wakes nobody");
@@ -64,7 +64,7 @@ fn t5_watches_of_a_connection_that_is_gone_are_freed() {
 #[derive(Default)]
 struct IsLogin(AtomicBool);
 
-/// The tutorial's `HelloService`.
+/// Returns the tutorial's `HelloService`.
 pub(crate) fn hello_service() -> Service {
     let login = async |request: String, cx: MethodContext| {
         if request != "user:password" {

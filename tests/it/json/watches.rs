@@ -1,4 +1,4 @@
-//! Watches: opened once, asked for what is new.
+//! Watches: opened once, then asked for each push.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ fn next(json: &mut Json, watch: &Value) -> Value {
     json.ok("Wakeful.WatchNext", &format!(r#"{{"watch":{watch}}}"#))
 }
 
-/// Keys and kinds of events.
+/// Returns the keys of the events, and whether each was put.
 fn told(news: &Value) -> Vec<(String, bool)> {
     assert_eq!(news["type"], "events", "{news}");
     let events = news["events"].as_array().unwrap().iter();
@@ -43,7 +43,7 @@ fn g8_a_watch_tells_every_event_when_it_is_asked() {
     assert_eq!(told(news), [("a/1".to_owned(), true)]);
     assert_eq!((&news["revision"], &news["skipped"]), (&json!(3), &json!(0)));
     assert_eq!(news["events"][0]["previous"], Value::Null);
-    // What comes while nobody asks is kept, in order.
+    // Events that occur between the requests are kept, in order.
     for key in 2..20 {
         other.ok("Wakeful.Set", &format!(r#"{{"key":"a/{key}","value":"y"}}"#));
     }
@@ -111,7 +111,7 @@ fn g8_why_a_watch_ends_or_cannot_begin_is_told() {
     assert!(error.starts_with("EndedByOperator: ") && error.contains("resume"), "{error}");
     let refused = json.refused("Wakeful.WatchNext", &format!(r#"{{"watch":{watch}}}"#));
     assert!(refused.starts_with("WatchNotFound: "), "{refused}");
-    // A request for news can be given up; the watch goes on.
+    // A request for the next push can be cancelled; the watch continues.
     let watch = open(&mut json, r#"{"range":{"key":"a"}}"#);
     let waiting = json.ask("Wakeful.WatchNext", &format!(r#"{{"watch":{watch}}}"#));
     let cancel = json.ask("Wakeful.Cancel", &format!(r#"{{"id":{waiting}}}"#));
@@ -123,7 +123,7 @@ fn g8_why_a_watch_ends_or_cannot_begin_is_told() {
     assert_eq!(told(&next(&mut json, &watch)).len(), 1, "nothing was lost");
 }
 
-/// Streams that have more than fits in one reply.
+/// Streams with more events than fit in one reply.
 #[test]
 fn g8_a_large_revision_comes_in_parts() {
     let server = Server::start();

@@ -1,4 +1,4 @@
-//! What the limits of ports and of services refuse.
+//! The limits of ports and of services.
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use super::{Row, refusal, typed};
 use crate::support::body::{self, Body};
 use crate::support::raw::{ERROR, PONG, Raw, frame, request};
 
-/// Opens a second connection, which is refused.
+/// Opens a second connection, and returns its refusal.
 fn second(addr: SocketAddr) -> Error {
     let _first = Raw::open(addr);
     let mut second = Raw::connect(addr);
@@ -35,10 +35,10 @@ fn connections() -> Vec<Row> {
     vec![
         Row::over_tcp("rpc.connections_max", "1", 1, second),
         Row::over_tcp("rpc.connections_per_address_max", "1", 1, second),
-        // The limit of the address is reached as well: that of all connections is named.
+        // The limit per address is reached as well: the limit of all connections is named.
         Row::over_tcp("rpc.connections_max", "1", 1, second)
             .with(&[("rpc.connections_per_address_max", "1")]),
-        // More than any system lets a process open.
+        // More files than any system lets a process open.
         Row::inside(
             "rpc.descriptors_reserved",
             "1_000_000_000_000",

@@ -1,11 +1,11 @@
-//! What the limits of the journal refuse.
+//! The limits of the journal.
 
 use wakeful::{ErrorCode, Operations, SetRequest, Wakeful};
 
 use super::{Row, refusal};
 use crate::support::within;
 
-/// Limits under which a segment may be small, and is soon full.
+/// Limits under which a segment may be small, and fills up soon.
 const SMALL: [(&str, &str); 11] = [
     ("store.key_bytes_max", "256"),
     ("store.value_bytes_max", "4KiB"),

@@ -1,4 +1,4 @@
-//! What the limits of links refuse.
+//! The limits of links.
 
 use std::net::TcpStream;
 

@@ -1,6 +1,6 @@
-//! Every limit of `config.rs`: whatever one refuses is refused in its name, with its value.
+//! Every limit of `config.rs`: each refusal names the limit and its value.
 //!
-//! A limit stands in one of two tables: with an act that it refuses, or in [`quiet::QUIET`] with the
+//! A limit is in one of two tables: with an act that it refuses, or in [`quiet::QUIET`] with the
 //! reason why it refuses nothing.
 
 mod doors;
@@ -27,19 +27,20 @@ use crate::support::within;
 
 type Act = Box<dyn FnOnce(Config) -> LocalBoxFuture<'static, Error>>;
 
-/// An act that a limit refuses, and the refusal that must come of it.
+/// An act that a limit refuses, and the expected refusal.
 struct Row {
     limit: &'static str,
     value: u64,
     settings: Vec<(&'static str, &'static str)>,
     code: ErrorCode,
-    /// Whether the message must have name and value, too: operators see nothing else of it.
+    /// Whether the message must contain name and value, too, because operators see nothing else.
     in_words: bool,
     act: Act,
 }
 
 impl Row {
-    /// Makes a row of an act under a configuration whose `limit` is `set`; refusals show `value`.
+    /// Returns a row with an act under a configuration whose `limit` is `set`; refusals show
+    /// `value`.
     fn new(
         limit: &'static str,
         set: &'static str,
@@ -56,7 +57,7 @@ impl Row {
         }
     }
 
-    /// Makes a row of an act in the process of the service.
+    /// Returns a row with an act in the process of the service.
     fn inside(
         limit: &'static str,
         set: &'static str,
@@ -71,7 +72,7 @@ impl Row {
         })
     }
 
-    /// Makes a row of an act of a peer, on a thread that it may block.
+    /// Returns a row with an act of a peer, on a thread that the act may block.
     fn over_tcp(
         limit: &'static str,
         set: &'static str,
@@ -138,12 +139,12 @@ async fn refusal<T: Debug>(
     refusal
 }
 
-/// What a service holds.
+/// The contents of a service.
 #[derive(Debug, PartialEq)]
 struct Kept {
     /// Revision, keys, their bytes and leases.
     store: [u64; 4],
-    /// Each topic with its jobs, by state, their bytes and how many there have been.
+    /// Each topic with its jobs by state, their bytes and the number of jobs ever pushed.
     topics: Vec<(Blob, [u64; 6])>,
     schedules: usize,
 }
@@ -203,7 +204,7 @@ async fn ports_and_services_refuse_in_the_name_of_the_limit_that_is_passed() {
 
 #[actix_rt::test]
 async fn users_and_logins_are_refused_in_the_name_of_the_limit_that_is_passed() {
-    // Threads of this process that check passwords are counted by other tests.
+    // Other tests count the threads of this process that check passwords.
     let _hashes = crate::auth::embedded::HASHES.lock().await;
     check(users::rows()).await;
 }
@@ -241,7 +242,7 @@ fn every_limit_is_in_one_of_the_tables() {
     assert!(unknown.is_empty(), "no limits: {unknown:?}");
 }
 
-/// Every limit is once in the table that says who can use it up, and nothing else is.
+/// Every limit is exactly once in the table of limits by client, and nothing else is.
 #[test]
 fn the_table_of_shares_is_whole() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/security.md");

@@ -1,4 +1,4 @@
-//! What the limits of the queue refuse.
+//! The limits of the queue.
 
 use std::time::Duration;
 
@@ -51,12 +51,12 @@ fn done(reservation: Reservation, output: &str) -> Settlement {
 }
 
 fn room() -> Vec<Row> {
-    /// Pushes a second job.
+    /// Returns the refusal of a second job.
     async fn second(it: &Wakeful) -> Error {
         push(it, "t", "12345").await;
         refused(it, vec![job("t", "12345")]).await
     }
-    /// Pushes two jobs for which there is never room.
+    /// Returns the refusal of two jobs for which there is never room.
     async fn never(it: &Wakeful) -> Error {
         refused(it, vec![job("t", "12345"), job("t", "12345")]).await
     }
@@ -201,7 +201,7 @@ fn requests() -> Vec<Row> {
             let settlements = held(it, 2).await.into_iter().map(|it| done(it, "")).collect();
             refusal(it, it.settle(settlements)).await
         }),
-        // Only a connection resumes reservations, whosever they are.
+        // Only a connection can resume reservations.
         Row::over_tcp("queue.push_jobs_max", "1", 1, |addr| {
             let reservations = [1, 2].map(|id| jobs::Reservation { id, epoch: 1 });
             typed(Raw::open(addr).call(jobs::resume(&reservations)).refusal())
@@ -257,35 +257,35 @@ fn waits() -> Vec<Row> {
     ]
 }
 
-/// Requests that pass several limits, or of whose jobs only some pass one.
+/// Returns requests that exceed several limits, or only some of whose jobs exceed one.
 fn several() -> Vec<Row> {
     vec![
-        // Room for one of two.
+        // There is room for one of two jobs.
         Row::inside("queue.topic_jobs_max", "2", 2, async |it: &Wakeful| {
             push(it, "t", "p").await;
             refused(it, vec![job("t", "p"), job("t", "p")]).await
         })
         .code(ErrorCode::Full),
-        // Room in one of two topics; the other is not even made.
+        // There is room in one of two topics; the other is not created.
         Row::inside("queue.topic_jobs_max", "1", 1, async |it: &Wakeful| {
             push(it, "u", "p").await;
             refused(it, vec![job("t", "p"), job("u", "p")]).await
         })
         .code(ErrorCode::Full),
-        // A topic that is full for now, in a queue that never has room for both.
+        // One topic is full for now, and the queue never has room for both jobs.
         Row::inside("queue.jobs_max", "1", 1, async |it: &Wakeful| {
             push(it, "t", "p").await;
             refused(it, vec![job("t", "p"), job("t", "p")]).await
         })
         .with(&[("queue.topic_jobs_max", "2")]),
-        // Too many jobs, and too many bytes: the first is named.
+        // Too many jobs and too many bytes: the first limit is named.
         Row::inside("queue.topic_jobs_max", "1", 1, async |it: &Wakeful| {
             push(it, "t", "12345").await;
             refused(it, vec![job("t", "12345")]).await
         })
         .with(&[("queue.topic_bytes_max", "8"), ("queue.jobs_max", "1"), ("queue.bytes_max", "8")])
         .code(ErrorCode::Full),
-        // Room for one topic more, and two that are not there.
+        // There is room for one more topic, and two do not exist.
         Row::inside("queue.topics_max", "2", 2, async |it: &Wakeful| {
             push(it, "t", "p").await;
             refused(it, vec![job("u", "p"), job("v", "p")]).await
@@ -295,12 +295,12 @@ fn several() -> Vec<Row> {
             refused(it, vec![job("t", "p"), job("t", "123456789")]).await
         })
         .with(&[("queue.payload_bytes_max", "8"), ("queue.push_bytes_max", "8")]),
-        // One of two that is too large itself, and makes both too large.
+        // One of two jobs is too large itself, and also makes both too large.
         Row::inside("queue.payload_bytes_max", "8", 8, async |it: &Wakeful| {
             refused(it, vec![job("t", "p"), job("t", "123456789")]).await
         })
         .with(&[("queue.push_bytes_max", "8")]),
-        // The result of the second of two is too large; the first is recorded.
+        // The result of the second of two jobs is too large; the first is recorded.
         Row::inside("queue.output_bytes_max", "8", 8, async |it: &Wakeful| {
             let held = held(it, 2).await;
             let settlements = vec![done(held[0], "12345678"), done(held[1], "123456789")];

@@ -1,6 +1,6 @@
-//! The limits that refuse nothing, and why.
+//! The limits that refuse nothing, with the reasons.
 
-/// Every such limit, with what happens where it is reached.
+/// Every such limit, with what happens when it is reached.
 pub(super) const QUIET: &[(&str, &str)] = &[
     ("store.history_revisions_max", "the oldest revisions are compacted"),
     ("store.history_bytes_max", "the oldest revisions are compacted"),

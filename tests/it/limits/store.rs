@@ -1,4 +1,4 @@
-//! What the limits of the store refuse.
+//! The limits of the store.
 
 use std::time::Duration;
 
@@ -31,13 +31,13 @@ fn short_lived(key: &str) -> SetRequest {
     SetRequest { ttl: Some(Duration::from_secs(60)), ..SetRequest::new(key, "v") }
 }
 
-/// Returns the refusal of deleting every key and returning what it held.
+/// Returns the refusal of a request that deletes every key and returns their values.
 async fn take_all(wakeful: &Wakeful) -> Error {
     let request = DeleteRequest { return_previous: true, ..DeleteRequest::new(KeyRange::all()) };
     refusal(wakeful, wakeful.call(KvRequest::Delete(request))).await
 }
 
-/// Sets keys with one lease, and returns the refusal of the last.
+/// Sets keys with one lease; returns the refusal of the last.
 async fn attach(wakeful: &Wakeful, keys: &[&str]) -> Error {
     let lease = wakeful.lease_grant(Duration::from_secs(60)).await.unwrap().id;
     let set = |key: &str| SetRequest { lease, ..SetRequest::new(key, "v") };
@@ -139,7 +139,7 @@ fn pages() -> Vec<Row> {
         Row::inside("store.steps_max", "2", 2, async |it: &Wakeful| {
             fill(it, &KEYS).await;
             let revision = it.status().await.unwrap().revision;
-            // What is there now is counted without a look at each key.
+            // The existing keys are counted without examining each of them.
             fill(it, &["z"]).await;
             let range = RangeRequest::new(KeyRange::prefix("k"));
             refusal(it, it.range(RangeRequest { revision, count_only: true, ..range })).await
@@ -166,7 +166,7 @@ fn leases() -> Vec<Row> {
     ]
 }
 
-/// Requests that pass several limits, or of whose parts only some pass one.
+/// Returns requests that exceed several limits, or only some of whose parts exceed one.
 fn several() -> Vec<Row> {
     vec![
         Row::inside("store.keys_max", "2", 2, async |it: &Wakeful| {
@@ -181,13 +181,13 @@ fn several() -> Vec<Row> {
             let success = ["a", "b"].map(|key| TxnOp::Set(short_lived(key))).to_vec();
             refusal(it, it.txn(TxnRequest { success, ..TxnRequest::default() })).await
         }),
-        // Neither a key nor a lease more: the first is named.
+        // There is room for neither a key nor a lease: the first limit is named.
         Row::inside("store.keys_max", "1", 1, async |it: &Wakeful| {
             fill(it, &["a"]).await;
             refusal(it, it.set(short_lived("b"))).await
         })
         .with(&[("store.leases_max", "0")]),
-        // A key that is there takes no room of its own: what is short is the lease.
+        // An existing key needs no room of its own: the limit of leases is named.
         Row::inside("store.leases_max", "0", 0, async |it: &Wakeful| {
             fill(it, &["a"]).await;
             refusal(it, it.set(short_lived("a"))).await
@@ -197,7 +197,7 @@ fn several() -> Vec<Row> {
             refusal(it, it.txn(sets(["123456789", "123456789"]))).await
         })
         .with(&[("store.key_bytes_max", "8")]),
-        // The second operation alone is too much.
+        // The second operation alone exceeds a limit.
         Row::inside("store.key_bytes_max", "8", 8, async |it: &Wakeful| {
             refusal(it, it.txn(sets(["a", "123456789"]))).await
         }),

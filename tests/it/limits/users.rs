@@ -1,4 +1,4 @@
-//! What the limits of users and logins refuse.
+//! The limits of users and logins.
 
 use std::net::SocketAddr;
 
@@ -15,7 +15,7 @@ pub(super) fn rows() -> Vec<Row> {
     [files(), passwords(), hashes(), logins()].into_iter().flatten().collect()
 }
 
-/// Returns the refusal of a change of the file of users, which must write nothing.
+/// Returns the refusal of a change of the user file; nothing may be written.
 fn changed(config: &Config, change: impl FnOnce(&mut UserStore)) -> Error {
     let dir = tempfile::tempdir().unwrap();
     let file = AuthFile::new(dir.path().join("users.toml"));
@@ -56,7 +56,7 @@ fn files() -> Vec<Row> {
             book.add_user("a", None).unwrap();
             book.add_token("a", "123456789", &NewToken::draw()).unwrap();
         }),
-        // A file to be written, and one that is there.
+        // Once for a file to be written, and once for an existing one.
         row("auth.file_bytes_max", "16", 16, |book| book.add_user("a", None).unwrap()),
         Row::new("auth.file_bytes_max", "16", 16, async |config: Config| {
             AuthFile::new(Users::new(&[]).path()).read(&config.auth).unwrap_err()
@@ -73,7 +73,7 @@ fn passwords() -> Vec<Row> {
     vec![row("auth.password_bytes_min", "1234567"), row("auth.password_bytes_max", "123456789")]
 }
 
-/// Returns the refusal of a file whose password costs more to check than `config` allows.
+/// Returns the refusal of a file with a password that costs more to check than `config` allows.
 fn dear(config: &Config) -> Error {
     let dir = tempfile::tempdir().unwrap();
     let file = AuthFile::new(dir.path().join("users.toml"));
@@ -95,7 +95,7 @@ fn hashes() -> Vec<Row> {
     ]
 }
 
-/// Makes a row of an act of a peer that has not logged in.
+/// Returns a row with an act of a peer that has not logged in.
 fn guarded(
     limit: &'static str,
     set: &'static str,

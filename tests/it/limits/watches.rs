@@ -1,4 +1,4 @@
-//! What the limits of waits and watches refuse.
+//! The limits of waits and watches.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ pub(super) fn rows() -> Vec<Row> {
             let _first = client.watch(watch()).await.unwrap();
             refusal(it, client.watch(watch())).await
         }),
-        // A second wait, and a watch on a stream that there is.
+        // A second wait, and a watch on an existing stream.
         Row::inside("watch.watches_per_connection_max", "1", 1, async |it: &Wakeful| {
             let client = client(it).await;
             let _first = client.go_wait(wait(TIMEOUT));

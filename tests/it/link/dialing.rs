@@ -1,4 +1,4 @@
-//! Servers that dial, and the flags by which they do.
+//! Servers that dial, and their flags.
 
 use futures_util::StreamExt;
 use wakeful::link::{DialOptions, DialState, ReverseListener, ReverseOptions, SharedToken};
@@ -60,7 +60,7 @@ async fn l2_both_ends_of_one_link_serve_and_call() {
     for (service, value) in [(&inside, "inside"), (&public, "public")] {
         assert_eq!(service.get("where").await.unwrap().kv.unwrap().value, value);
     }
-    // The listener holds the service no longer than that wants.
+    // The listener does not keep the service open any longer.
     public.stop().await;
     inside.stop().await;
 }
@@ -202,7 +202,7 @@ fn l4_a_server_that_comes_back_takes_its_name_over() {
     let older = relay.serve("home");
     relay.until_there("home");
     relay.ok("home", &["set", "which", "older"]);
-    // It hangs, as one does whose cable was pulled: its link looks alive to the relay.
+    // The server hangs, as if its cable were pulled: its link looks alive to the relay.
     older.0.signal("STOP");
     let _newer = relay.serve("home");
     crate::process::until("the newer one answers", || {

@@ -1,4 +1,4 @@
-//! [`ReverseListener`]: who gets in, under which name, and what becomes of their clients.
+//! [`ReverseListener`]: accepted and refused dialers, their names, and the ends of their clients.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use wakeful::{
 use super::impatient;
 use crate::support::{until, within};
 
-/// Whoever shows a token is called as that says.
+/// Accepts any token; the token is the name.
 struct ByToken;
 
 impl Authenticate for ByToken {
@@ -58,7 +58,7 @@ async fn l4_a_name_that_somebody_else_has_is_refused() {
     until("bob is refused", async || down_with(&other.state(), ErrorCode::NameTaken)).await;
     within(client.set(SetRequest::new("a", "1"))).await.unwrap();
     assert_eq!(listener.names(), ["edge"]);
-    // It dials on, and gets the name when it is free.
+    // The server keeps dialing, and gets the name once it is free.
     first.stop().await;
     let (client, dialer) = within(listener.next()).await.unwrap();
     assert_eq!(dialer.identity.unwrap().name, "bob");
@@ -79,7 +79,7 @@ async fn l4_the_same_identity_replaces_its_older_link() {
     newer.dial(&*addr, shows("edge", "alice")).await.unwrap();
     let (_newer_client, dialer) = within(listener.next()).await.unwrap();
     assert_eq!(&*dialer.name, "edge");
-    // What waited on the older link is told that it is gone.
+    // Waits on the older link fail, because the link is gone.
     assert_eq!(within(waiting).await.unwrap_err().code, ErrorCode::Unavailable);
     before.stop().await;
     older.stop().await;
@@ -102,7 +102,7 @@ async fn l3_who_shows_nothing_is_never_seen() {
 #[actix_rt::test]
 async fn l8_links_have_a_limit_that_is_named() {
     let mut options = ReverseOptions::for_anyone();
-    // One address may have no more than it leaves for others.
+    // One address may have no more links than leave some for others.
     options.link.links_max = 3;
     let mut listener = ReverseListener::bind("127.0.0.1:0", options).await.unwrap();
     let server = Wakeful::start(impatient()).unwrap();
@@ -136,7 +136,7 @@ async fn l8_connections_over_one_link_have_a_limit_that_is_named() {
     let refusal = within(listener.client("edge")).await.unwrap_err();
     assert_eq!(refusal.code, ErrorCode::LimitExceeded);
     assert!(refusal.message.contains("link.streams_max"), "{refusal}");
-    // A place that is free is used again, any number of times.
+    // A free slot is reused any number of times.
     second.close().await;
     for _ in 0..20 {
         let again = within(async {
@@ -164,7 +164,7 @@ async fn l1_one_connection_that_is_not_read_does_not_hold_up_the_others() {
     server.dial(listener.addr().to_string(), DialOptions::new("edge")).await.unwrap();
     let (client, _) = within(listener.next()).await.unwrap();
     let slow = within(listener.client("edge")).await.unwrap();
-    // Far more than any window, which nobody takes.
+    // Far more than any window; nothing is read.
     let mut watch = within(slow.watch(WatchRequest::new(KeyRange::all()))).await.unwrap();
     let value = Arc::new("x".repeat(256 * 1024));
     for _ in 0..40 {

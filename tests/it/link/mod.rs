@@ -14,7 +14,7 @@ use wakeful::{Client, ClientConfig, Config, JobContext, JobError, JobHandler};
 
 use crate::process::{Ran, Running, TIMEOUT, wakeful};
 
-/// What servers show to relays here.
+/// The token that servers present to relays in these tests.
 pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 /// A relay on free ports; killed when dropped.
@@ -36,7 +36,7 @@ impl Relay {
         Self::run_as(command)
     }
 
-    /// One by a command of its own.
+    /// Starts a relay by this command.
     pub(crate) fn run_as(command: Command) -> Self {
         let mut process = Running::start(command);
         let line = process.line();
@@ -46,7 +46,7 @@ impl Relay {
         Self { process, listening, accepting }
     }
 
-    /// One at the same ports as this one had, which is gone.
+    /// Starts a relay at the ports of this one, which has ended.
     fn again(self, arguments: &[&str]) -> Self {
         let (listening, accepting) = (self.listening.clone(), self.accepting.clone());
         self.process.signal("KILL");
@@ -54,12 +54,12 @@ impl Relay {
         Self::start_at(&listening, &accepting, arguments)
     }
 
-    /// A server that dials it, under `name`.
+    /// Starts a server that dials the relay under `name`.
     fn serve(&self, name: &str) -> Dialing {
         Dialing::start(dialing(&self.accepting, name, &[]))
     }
 
-    /// A command for the server `name` behind it.
+    /// Returns a command for the server `name` behind the relay.
     fn command(&self, name: &str, arguments: &[&str]) -> Command {
         wakeful(&[&["--addr", &self.listening, "--server", name], arguments].concat())
     }
@@ -72,21 +72,21 @@ impl Relay {
         self.run(name, arguments).ok()
     }
 
-    /// Waits until the server `name` is there.
+    /// Waits until the server `name` is connected.
     fn until_there(&self, name: &str) {
         crate::process::until(&format!("{name} is there"), || {
             self.run(name, &["status"]).code == Some(0)
         });
     }
 
-    /// A client of the server `name` behind it that comes back at once.
+    /// Connects a client, which reconnects at once, to the server `name` behind the relay.
     async fn client(&self, name: &str) -> Client {
         let config = ClientConfig { server: name.to_owned(), ..client_config(&self.listening) };
         crate::support::within(Client::connect_with(config)).await.unwrap()
     }
 }
 
-/// The defaults, but back at once after a lost connection.
+/// Returns the default configuration, except that a client reconnects at once.
 fn client_config(addr: &str) -> ClientConfig {
     let mut config = ClientConfig::new(addr);
     config.call_deadline = Some(TIMEOUT);
@@ -95,7 +95,7 @@ fn client_config(addr: &str) -> ClientConfig {
     config
 }
 
-/// Limits of a server that dials again soon.
+/// Returns the limits of a server that soon dials again.
 fn impatient() -> Config {
     let mut config = Config::new();
     config.rpc.shutdown_grace = Duration::from_secs(2);
@@ -104,7 +104,8 @@ fn impatient() -> Config {
     config
 }
 
-/// `wakeful serve` that dials `addr` under `name` with the token, and dials again soon.
+/// Returns the command `wakeful serve` that dials `addr` under `name` with the token, and soon
+/// dials again.
 pub(crate) fn dialing(addr: &str, name: &str, arguments: &[&str]) -> Command {
     let fixed = [
         "serve",
@@ -122,7 +123,7 @@ pub(crate) fn dialing(addr: &str, name: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// A server that dials; killed when dropped.
+/// A server that dials; killed on drop.
 pub(crate) struct Dialing(Running);
 
 impl Dialing {
@@ -133,7 +134,7 @@ impl Dialing {
         Self(process)
     }
 
-    /// Waits until it has said so.
+    /// Waits for a line of the log with `text`.
     pub(crate) fn said(&self, text: &str) {
         self.0.said(text);
     }
@@ -144,7 +145,7 @@ impl Dialing {
     }
 }
 
-/// A worker, who asks for its jobs or is called with them.
+/// A worker that reserves its jobs or is called with them.
 struct Double;
 
 impl JobHandler for Double {

@@ -1,4 +1,4 @@
-//! Clients that reach servers behind a relay, all of them processes.
+//! Clients that reach servers behind a relay, all in processes.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -28,7 +28,7 @@ fn l5_clients_reach_servers_by_their_names() {
     }
     assert_eq!(relay.ok("home", &["get", "where"]), "home\n");
     assert_eq!(relay.ok("away", &["get", "where"]), "away\n");
-    // One too many to guess.
+    // With two servers, the relay cannot choose one.
     let refusal = relay.run("", &["get", "where"]);
     assert!(refusal.stderr.contains("2 servers") && refusal.stderr.contains("--server"));
     let said = relay.run("nowhere", &["--json", "get", "where"]).stderr;
@@ -76,7 +76,7 @@ async fn l6_watches_go_on_when_a_server_or_the_relay_was_killed() {
             _ => relay = relay.again(&[]),
         }
         let key = format!("round {round}");
-        // A write of unknown outcome is not sent twice, so until one is known to be done.
+        // A write of unknown outcome is not repeated, so write until one succeeds.
         until("a write is done", async || client.set(SetRequest::new(&*key, "done")).await.is_ok())
             .await;
         let event = loop {
@@ -130,12 +130,12 @@ fn l5_a_json_client_names_its_server_by_a_first_call() {
     assert_eq!(answers[0], json!({"id": 4, "result": {"server": "home"}, "error": null}));
     assert_eq!((&answers[1]["id"], &answers[1]["error"]), (&json!(5), &Value::Null));
     assert_eq!(relay.ok("home", &["get", "a"]), "1\n");
-    // Whose first call is another means the only server there is.
+    // A client whose first call is another one gets the only server.
     let get = json!({"method": "KVStoreService.Get", "params": ["a"], "id": 6});
     assert_eq!(call(&[get]), [json!({"id": 6, "result": "1", "error": null})]);
 }
 
-/// JSON has no pings: that a client is gone without a word, only the kernel can find out.
+/// JSON has no pings, so only the kernel can detect that a client has vanished.
 #[cfg(target_os = "linux")]
 #[test]
 fn l7_a_relay_has_the_kernel_ask_after_its_clients() {
@@ -149,7 +149,7 @@ fn l7_a_relay_has_the_kernel_ask_after_its_clients() {
     BufReader::new(&socket).read_line(&mut answer).unwrap();
     let port = |addr: std::net::SocketAddr| format!(":{:04X}", addr.port());
     let (own, relays) = (port(socket.local_addr().unwrap()), port(socket.peer_addr().unwrap()));
-    // The timer of a socket that is otherwise idle: 2 is that of keep-alive.
+    // The timer of an idle socket: 2 is keep-alive.
     crate::process::until("the timer runs", || {
         let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
         table.lines().map(|line| line.split_whitespace().collect()).any(|it: Vec<&str>| {
@@ -167,7 +167,7 @@ fn l3_a_rogue_dialer_never_gets_a_name() {
     let mut mute = dialing(&relay.accepting, "home", &[]);
     mute.env_remove("WAKEFUL_DIAL_TOKEN").env("RUST_LOG", "warn");
     let mute = Dialing::start(mute);
-    // They have been refused, and dial again.
+    // They were refused, and dial again.
     for process in [&rogue, &mute] {
         process.0.said("wrong or missing token");
     }
@@ -207,7 +207,7 @@ fn l7_a_relay_stops_in_order() {
     process.signal("TERM");
     let ran = process.finish();
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-    // The server goes on, and stops in order without a relay.
+    // The server continues, and stops in order without a relay.
     server.0.signal("TERM");
     assert_eq!(server.0.finish().code, Some(0));
 }
@@ -221,7 +221,7 @@ async fn l7_what_is_under_way_ends_before_a_relay_does() {
     let waiting = client.go_wait(wakeful::WaitRequest::new(KeyRange::key("a")));
     until("the wait is parked", async || client.status().await.unwrap().waits == 1).await;
     relay.process.signal("TERM");
-    // It takes nobody new, and the one that waits gets its answer.
+    // The relay accepts no new client, and the waiting one gets its answer.
     let config = ClientConfig { server: "home".to_owned(), ..client_config(&relay.listening) };
     until("it takes nobody new", async || Client::connect_with(config.clone()).await.is_err())
         .await;

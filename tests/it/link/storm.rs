@@ -1,4 +1,4 @@
-//! A thousand servers that lose their relay at once and come back.
+//! A thousand servers that lose their relay at once and reconnect.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,10 +12,10 @@ use crate::support::within;
 
 const DIALERS: usize = 1_000;
 
-/// All of them wait for each other; on a slow machine that takes its time.
+/// They all wait for each other, which takes long on a slow machine.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Each side of a thousand connections is a file.
+/// Raises the limit of files: each side of a thousand connections needs one.
 fn allow_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
@@ -28,7 +28,7 @@ fn allow_files() {
 #[actix_rt::test]
 async fn l8_a_storm_of_a_thousand_dialers_is_survived() {
     allow_files();
-    // Most of a storm is refused, and comes again.
+    // Most servers of a storm are refused, and dial again.
     let limits = ["--limit", "link.handshakes_max=64"];
     let relay = Relay::start_at("127.0.0.1:0", "127.0.0.1:0", &limits);
     let _server = relay.serve("home");
@@ -36,7 +36,7 @@ async fn l8_a_storm_of_a_thousand_dialers_is_survived() {
     let client = relay.client("home").await;
     let (calls, over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let (counted, ended) = (Arc::clone(&calls), Arc::clone(&over));
-    // Served all the time: a read waits out the time without a relay.
+    // Served all the time: a read waits until the relay is back.
     let well_behaved = tokio::spawn(async move {
         while !ended.load(Ordering::Relaxed) {
             client.get("a").await?;
@@ -66,7 +66,7 @@ async fn l8_a_storm_of_a_thousand_dialers_is_survived() {
     relay.until_there("home");
     let before = calls.load(Ordering::Relaxed);
     for handle in &handles {
-        // Each has noticed that its link is gone, and has another.
+        // Each has noticed the end of its link, and has another.
         let again = crate::support::until("it is there again", async || handle.links() > 1);
         tokio::time::timeout(TIMEOUT, again).await.expect("all are there again");
     }

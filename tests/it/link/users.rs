@@ -1,4 +1,4 @@
-//! Servers that dial as users of a file.
+//! Servers that dial as users of a user file.
 
 use std::process::Command;
 
@@ -7,7 +7,8 @@ use wakeful::config::AuthConfig;
 
 use super::{Dialing, Relay, dialing};
 
-/// A file with `edge`, who may dial as `home` and what begins with `edge-`, and its token.
+/// A file with the user `edge`, who may dial as `home` and as names that begin with `edge-`, and
+/// the user's token.
 struct Users {
     file: AuthFile,
     token: String,

@@ -1,4 +1,4 @@
-//! Links byte by byte, as `docs/protocol.md` has them, against a relay process.
+//! Links byte by byte, as in `docs/protocol.md`, against a relay process.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -10,7 +10,7 @@ use crate::support::raw::{HELLO, PING, PONG, PREFACE, WELCOME, frame, http_body}
 
 const LINK_PREFACE: &[u8; 8] = b"WAKELNK\x01";
 
-/// A socket on which bytes are written by hand.
+/// A socket to which bytes are written by hand.
 struct Raw(TcpStream);
 
 impl Raw {
@@ -30,7 +30,7 @@ impl Raw {
         bytes
     }
 
-    /// The kind, id and body of the next frame.
+    /// Returns the kind, id and body of the next frame.
     fn frame(&mut self) -> (u8, u64, Vec<u8>) {
         let header = self.bytes(20);
         let length = u32::from_le_bytes(header[..4].try_into().unwrap());
@@ -44,7 +44,8 @@ impl Raw {
         rest
     }
 
-    /// It is ended, in whatever way: who breaks the rules is not heard out.
+    /// Asserts that the relay ends the connection, in any way: after a violation it need not read
+    /// the rest.
     fn ended(&mut self) {
         let mut rest = Vec::new();
         if let Err(error) = self.0.read_to_end(&mut rest) {
@@ -52,7 +53,8 @@ impl Raw {
         }
     }
 
-    /// It is refused with an error frame, and closed.
+    /// Asserts that the connection is refused with an error frame, and closed; returns code and
+    /// message.
     fn refused(&mut self) -> (u16, String) {
         assert_eq!(self.bytes(8), LINK_PREFACE);
         let (kind, _, body) = self.frame();
@@ -64,13 +66,13 @@ impl Raw {
     }
 }
 
-/// The body of the hello of a link that shows a token.
+/// Returns the body of the hello of a link with a token.
 fn hello(name: &str, token: &str) -> Vec<u8> {
     let body = Body::new().bytes(name.as_bytes()).u8(1).u32(1).bytes(token.as_bytes());
     frame(HELLO, 0, 0, &body.u8(1).u32(8).into_bytes())
 }
 
-/// A frame of yamux: version 0, type, flags, stream, length.
+/// Returns a frame of yamux: version 0, type, flags, stream, length.
 fn yamux(kind: u8, flags: u16, stream: u32, length: u32) -> Vec<u8> {
     let mut bytes = vec![0, kind];
     bytes.extend_from_slice(&flags.to_be_bytes());
@@ -85,7 +87,7 @@ fn open(relay: &Relay, name: &str) -> Raw {
     assert_eq!(raw.bytes(8), LINK_PREFACE);
     let (kind, _, body) = raw.frame();
     assert_eq!(kind, WELCOME);
-    // It serves nothing, and takes 512 connections.
+    // The peer offers no services, and accepts 512 streams.
     assert_eq!(body, [0, 0, 2, 0, 0]);
     raw
 }
@@ -94,17 +96,18 @@ fn open(relay: &Relay, name: &str) -> Raw {
 fn l1_a_link_is_a_handshake_and_then_yamux() {
     let relay = Relay::start();
     let mut raw = open(&relay, "by hand");
-    // The first stream is there to say that one is there.
+    // The first stream is for pings.
     let ping = frame(PING, 0, 77, b"");
     raw.send(&[yamux(0, 1, 1, 20), ping].concat());
-    // Whatever else yamux says, there is a pong on stream 1.
+    // Among any other frames of yamux, a pong arrives on stream 1.
     let pong = frame(PONG, 0, 77, b"");
     let mut said = Vec::new();
     while !said.windows(pong.len()).any(|window| window == pong) {
         said.extend(raw.bytes(1));
     }
     assert!(relay.run("by hand", &["get", "a", "--deadline", "1s"]).code != Some(0));
-    // A client that asks for it opens a stream of an even number, which begins with its preface.
+    // For a client that requests this server, a stream of an even number opens, which begins with
+    // the client's preface.
     let mut client = Raw::connect(&relay.listening);
     let body = Body::new().bytes(b"me").bytes(b"by hand").into_bytes();
     let start = [&PREFACE[..], &frame(HELLO, 0, 0, &body)].concat();
@@ -128,7 +131,7 @@ fn l3_a_hello_that_is_none_is_one_error_then_the_end() {
     assert_eq!(code(&hello("a\nb", TOKEN)).0, 1);
     assert_eq!(code(&frame(PING, 0, 0, b"")).0, 15, "Protocol");
     assert_eq!(code(&frame(HELLO, 0, 0, b"short")).0, 15);
-    // Refused at its header: nothing of it is waited for.
+    // Refused at its header, before its body arrives.
     let (number, message) = code(&frame(HELLO, 0, 0, &[0; 5000])[..20]);
     assert_eq!(number, 2, "LimitExceeded");
     assert!(message.contains("link.hello_bytes_max"), "{message}");
@@ -177,7 +180,7 @@ fn l3_who_dials_and_says_nothing_is_ended() {
         assert_eq!(code, 15);
         assert!(message.contains("link.handshake_timeout"), "{message}");
     }
-    // One that shows who it is, but then never that it is there, ends too.
+    // A peer that authenticates, but then sends no pongs, ends too.
     let mut mute = Raw::connect(&relay.accepting);
     mute.send(&[&LINK_PREFACE[..], &hello("mute", TOKEN)].concat());
     mute.rest();
@@ -189,7 +192,7 @@ fn l7_a_link_that_falls_silent_is_ended() {
     let relay = Relay::start_at("127.0.0.1:0", "127.0.0.1:0", &limits);
     let mut raw = open(&relay, "half open");
     raw.send(&[yamux(0, 1, 1, 20), frame(PING, 0, 1, b"")].concat());
-    // It is asked, does not answer, and is gone: its name too.
+    // The relay sends a ping, gets no answer, and frees the link and its name.
     raw.rest();
     let refusal = relay.run("half open", &["get", "a"]);
     assert!(refusal.stderr.contains("no server half open"), "{}", refusal.stderr);
@@ -217,7 +220,7 @@ fn l8_a_link_that_breaks_the_rules_ends_alone() {
         });
         relay.ok("home", &["set", "a", "1"]);
     }
-    // Streams that nobody asked for are dropped; the link goes on.
+    // Unrequested streams are dropped; the link continues.
     let mut raw = open(&relay, "streams");
     raw.send(&control);
     for stream in 1..200 {

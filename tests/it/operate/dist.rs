@@ -1,4 +1,4 @@
-//! O1: the files under `dist` are true.
+//! O1: the files under `dist` are correct.
 
 use std::process::Command;
 
@@ -29,7 +29,7 @@ fn o1_the_file_in_dist_says_what_is_the_default_anyway() {
     }
 }
 
-/// The settings of a unit: section, key and value, in their order.
+/// Returns the settings of a unit: section, key and value, in order.
 fn settings(unit: &str) -> Vec<(String, String, String)> {
     let text = std::fs::read_to_string(format!("{DIST}/{unit}")).unwrap();
     let mut section = String::new();
@@ -45,7 +45,7 @@ fn settings(unit: &str) -> Vec<(String, String, String)> {
     settings
 }
 
-/// What is said of a key, which is said once.
+/// Returns the value of a key, which must be set once.
 fn said<'a>(settings: &'a [(String, String, String)], section: &str, key: &str) -> &'a str {
     let found = |it: &&(String, String, String)| (&*it.0, &*it.1) == (section, key);
     let all: Vec<_> = settings.iter().filter(found).collect();
@@ -100,13 +100,13 @@ fn o6_the_unit_is_hardened() {
     assert!(unit.iter().any(|it| (&*it.1, &*it.2) == ("SystemCallFilter", "@system-service")));
 }
 
-/// By systemd itself, where that is.
+/// systemd itself checks the units, where it is installed.
 #[test]
 fn o6_the_units_in_dist_are_such() {
     let folder = Folder::new();
     for unit in ["wakeful.service", "wakeful.socket"] {
         let text = std::fs::read_to_string(format!("{DIST}/{unit}")).unwrap();
-        // It looks whether the program is there.
+        // systemd checks that the program exists.
         std::fs::write(folder.path(unit), text.replace("/usr/bin/wakeful", BINARY)).unwrap();
     }
     let units = ["wakeful.service", "wakeful.socket"].map(|unit| folder.path(unit));

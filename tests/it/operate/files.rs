@@ -1,4 +1,4 @@
-//! O12 to O14: what a server needs of files, who can read those it makes, and those with secrets.
+//! O12 to O14: the files that a server needs, the access to those it creates, and secrets in files.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -8,7 +8,7 @@ use std::process::Command;
 use super::{Folder, Served};
 use crate::process::{BINARY, Ran, Running, wakeful};
 
-/// The binary in a shell that does `first`.
+/// Returns a shell that runs `first`, then the binary.
 fn after(first: &str, arguments: &[&str]) -> Command {
     let base = wakeful(&[]);
     let mut command = Command::new("sh");
@@ -22,7 +22,7 @@ fn after(first: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// Starts a server on a free port with its data in `data`.
+/// Returns a server on a free port with its data in `data`.
 fn serve(first: &str, data: &Path) -> Command {
     let data = data.to_str().unwrap();
     let serve = ["serve", "--listen", "127.0.0.1:0", "--durability", "fsync", "--data-dir", data];
@@ -86,7 +86,7 @@ fn o14_a_file_with_secrets_is_refused_when_others_can_read_it() {
         process.signal("TERM");
         assert_eq!(process.finish().code, Some(0));
     }
-    // What a command reads.
+    // A token file that a command reads.
     set_mode(&token, 0o644);
     let silent = std::net::TcpListener::bind(free).unwrap();
     let addr = silent.local_addr().unwrap().to_string();
@@ -131,7 +131,7 @@ fn o12_few_open_files_are_enough_or_the_start_says_how_many_are_needed() {
     let server = Served::run(serve("ulimit -n 256", &data));
     server.process.said("lowered from 256 to 64");
     server.ask(&["set", "a", "1"]).ok();
-    // A reload finds the same.
+    // A reload finds the same limit.
     server.process.signal("HUP");
     server.process.said("reload done");
     assert_eq!(server.ask(&["get", "a"]).ok(), "1\n");
@@ -172,7 +172,7 @@ fn o13_what_is_made_is_its_owners_alone_whatever_the_umask() {
     user(&["add", "shop", "--no-password"]).ok();
     assert_eq!(user(&["token", "shop", "--out", token]).ok(), "");
     assert!(!std::fs::read_to_string(token).unwrap().trim().is_empty());
-    // One that is there is not replaced, and no token is made.
+    // An existing file is not replaced, and no token is created.
     let listed = user(&["ls", "--json"]).ok();
     user(&["token", "shop", "--out", token]).fails(1);
     assert_eq!(user(&["ls", "--json"]).ok(), listed);

@@ -1,4 +1,4 @@
-//! O7, O8: what is logged, and what is not.
+//! O7, O8: the content of the log.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -141,11 +141,11 @@ fn o8_what_a_client_says_neither_begins_a_line_nor_commands_the_terminal() {
         client.expect_preface();
         assert_eq!(client.next().kind, raw::WELCOME);
         client.set(nasty.as_bytes(), nasty.as_bytes());
-        // A method that nobody offers, by a name of the client's making.
+        // A method that does not exist, with a name that the client chose.
         let invoke = body::Body::request(21).bytes(nasty.as_bytes()).u32(0).bytes(b"");
         client.ask(invoke);
         assert_eq!(client.next().kind, raw::ERROR);
-        // A refusal that speaks of what it was asked.
+        // A refusal that quotes the request.
         client.ask(body::wait(body::key(b""), 77, 1));
         assert_eq!(client.next().kind, raw::ERROR);
         drop(client);

@@ -1,4 +1,4 @@
-//! O6: what a service manager is told, and the sockets that it passes.
+//! O6: notifications to a service manager, and the sockets that it passes.
 
 use std::collections::VecDeque;
 use std::net::{TcpListener, UdpSocket};
@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use super::{Folder, Served};
 use crate::process::{BINARY, Killed, TIMEOUT, exit_of, run, wakeful};
 
-/// A service manager, as far as a server sees one.
+/// A service manager as seen by a server.
 struct Manager {
     folder: Folder,
     socket: UnixDatagram,
@@ -28,7 +28,7 @@ impl Manager {
         command.env("NOTIFY_SOCKET", self.folder.path("notify"));
     }
 
-    /// The next that is no sign of life, line by line.
+    /// Returns the lines of the next notification other than a watchdog one.
     fn told(&mut self) -> Vec<String> {
         loop {
             let message = self.message();
@@ -85,7 +85,7 @@ fn o6_a_manager_that_watches_hears_that_it_is_alive() {
     let signs = (0..10).map(|_| manager.message()).filter(|told| told == "WATCHDOG=1").count();
     assert!(signs >= 9, "all but READY=1");
     server.process.signal("STOP");
-    // What it said before it stood still.
+    // The notifications before the server hung.
     manager.socket.set_nonblocking(true).unwrap();
     let mut buffer = [0; 4096];
     while manager.socket.recv(&mut buffer).is_ok() {}
@@ -111,7 +111,7 @@ fn o6_a_manager_that_does_not_read_holds_nobody_up() {
     server.stop();
 }
 
-/// Runs `serve` with `socket` as the one that a manager passes.
+/// Returns `serve` with `socket` as passed by a manager.
 fn with_socket(socket: impl Into<OwnedFd>, arguments: &[&str]) -> Command {
     let script = "exec env LISTEN_PID=$$ LISTEN_FDS=1 \"$0\" \"$@\" 3<&0 </dev/null";
     let mut command = Command::new("sh");
@@ -125,7 +125,7 @@ fn with_socket(socket: impl Into<OwnedFd>, arguments: &[&str]) -> Command {
 fn o6_a_socket_that_is_passed_is_listened_on() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap().to_string();
-    // Whoever comes before the server is there is served as well.
+    // A client that connects before the server starts is served as well.
     let early = std::net::TcpStream::connect(&addr).unwrap();
     let mut server = Killed(with_socket(listener, &["--listen", "127.0.0.1:1"]).spawn().unwrap());
     let set = run(&["set", "a", "1", "--addr", &addr, "--deadline", "30s"]);

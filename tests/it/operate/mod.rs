@@ -1,4 +1,4 @@
-//! Running a server: its options, signals, its service manager, and its logs.
+//! Running a server: options, signals, service manager, logs.
 
 mod dist;
 mod files;
@@ -23,7 +23,7 @@ struct Served {
 }
 
 impl Served {
-    /// `arguments` are for `serve`, on a free port.
+    /// Starts `serve` with `arguments` on a free port.
     fn start(arguments: &[&str]) -> Self {
         Self::run(wakeful(&[&["serve", "--listen", "127.0.0.1:0"], arguments].concat()))
     }
@@ -44,7 +44,7 @@ impl Served {
         run(&[&["--addr", &self.addr], arguments].concat())
     }
 
-    /// Stops it, and gives what it said since it was last heard.
+    /// Stops the server; returns its remaining log.
     fn stop(self) -> String {
         self.process.signal("TERM");
         let ran = self.process.finish();
@@ -53,7 +53,7 @@ impl Served {
     }
 }
 
-/// A file for `--config`, and what else a test wants to be gone after it.
+/// A directory for the file of `--config` and other temporary files.
 struct Folder(tempfile::TempDir);
 
 impl Folder {
@@ -65,7 +65,7 @@ impl Folder {
         self.0.path().join(name)
     }
 
-    /// Writes the file, and tells where it is.
+    /// Writes the file, and returns its path.
     fn config(&self, text: &str) -> String {
         let path = self.path("wakeful.toml");
         std::fs::write(&path, text).unwrap();

@@ -1,4 +1,4 @@
-//! O1, O2: where options are from, and what is said of those that are none.
+//! O1, O2: the sources of options, and the errors for invalid ones.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Folder, Served};
 use crate::process::{Running, run, wakeful};
 
-/// What `wakeful config` says with these arguments and variables, by name.
+/// Returns the output of `wakeful config` with these arguments and variables, by name.
 fn config(arguments: &[&str], variables: &[(&str, &str)]) -> BTreeMap<String, Value> {
     let mut command = wakeful(&[&["config", "--json"], arguments].concat());
     command.env_remove("WAKEFUL_DURABILITY").envs(variables.iter().copied());
@@ -49,9 +49,9 @@ fn o1_a_flag_goes_before_the_environment_and_that_before_the_file() {
     let from_flags = config(&flags, &variables);
     assert_eq!(value(&from_flags, "log"), expect("trace", "flag"));
     assert_eq!(value(&from_flags, "store.keys_max"), expect("3", "flag"));
-    // What the others do not say is there all the same.
+    // Options that flags do not set come from the other sources.
     assert_eq!(value(&from_flags, "rpc.ping_interval"), expect("9s", "file"));
-    // The file itself may come from the environment, and the filter from where others have it.
+    // The file can be named by the environment, and the filter by the customary variable.
     let named = config(&[], &[("WAKEFUL_CONFIG", &file), ("RUST_LOG", "error")]);
     assert_eq!(value(&named, "config"), expect(&file, "environment"));
     assert_eq!(value(&named, "log"), expect("error", "environment"));

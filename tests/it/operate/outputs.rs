@@ -1,5 +1,5 @@
-//! O9, O10: output that nobody reads, or that cannot be written, neither ends nor stops a
-//! command that goes on for long.
+//! O9, O10: output that is not read, or cannot be written, neither ends nor blocks a long-running
+//! command.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, PipeReader, Read, Write};
@@ -15,23 +15,23 @@ use super::Folder;
 use crate::process::{Killed, Server, exit_of, until, wakeful};
 use crate::support::raw::{GOODBYE, Raw};
 
-/// What standard output or standard error of a process may be.
+/// The state of the standard output or standard error of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Broken {
-    /// A device without room.
+    /// A device without space.
     Full,
     /// A pipe whose reader is gone.
     Closed,
     /// A full pipe whose reader does not read: slow, stopped, or stuck.
     Unread,
-    /// A terminal that was stopped with Ctrl-S.
+    /// A terminal stopped with Ctrl-S.
     Stopped,
 }
 
 impl Broken {
     const ALL: [Self; 4] = [Self::Full, Self::Closed, Self::Unread, Self::Stopped];
 
-    /// The end for the process, and what must stay open meanwhile.
+    /// Returns the end for the process, and the other end if it must stay open.
     fn open(self) -> (Stdio, Option<OwnedFd>) {
         match self {
             Self::Full => (OpenOptions::new().write(true).open("/dev/full").unwrap().into(), None),
@@ -51,7 +51,7 @@ impl Broken {
     }
 }
 
-/// A terminal: the end for a process, and the one that shows what it writes.
+/// Returns both ends of a terminal: that of the process, and the one that shows its output.
 fn terminal() -> (OwnedFd, OwnedFd) {
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
     let terminal = openpt(flags).unwrap();
@@ -80,7 +80,7 @@ fn o8_journal_verify_shows_how_far_it_is_on_a_terminal() {
     assert!(shown.ends_with("\r\x1b[K"), "it is removed at the end: {shown:?}");
 }
 
-/// A process one of whose outputs is broken.
+/// A process with one broken output.
 struct Mute {
     child: Killed,
     _open: Option<OwnedFd>,
@@ -99,7 +99,8 @@ impl Mute {
         Self { child: Killed(command.spawn().unwrap()), _open: open }
     }
 
-    /// The address after `what` in the first line of `from` that has it; the rest is read and lost.
+    /// Returns the address after `what` in the first line of `from` that has it; the rest is
+    /// discarded.
     fn addr(from: impl Read + Send + 'static, what: &str) -> String {
         let mut lines = BufReader::new(from).lines().map(Result::unwrap);
         let line = lines.find(|line| line.contains(what)).unwrap();
@@ -214,7 +215,7 @@ fn o9_a_watch_ends_by_a_signal_whatever_its_outputs_are() {
         assert_eq!(watch.exit(), Some(0), "stdout {how:?}");
         server.until_status("watches", 0);
     }
-    // Events that cannot be shown are no success.
+    // Events that cannot be shown are an error.
     let mut watch = Mute::stdout(server.command(&["watch", "a"]), Broken::Full);
     server.until_status("watches", 1);
     server.ok(&["set", "a", "b", "--always"]);
@@ -236,7 +237,7 @@ fn o9_a_worker_finishes_jobs_that_complain_to_nobody() {
     }
 }
 
-/// Reads lines until `until` holds for one; that is the last.
+/// Reads lines up to and including the first for which `until` holds.
 fn lines_to(reader: PipeReader, until: impl Fn(&Value) -> bool) -> Vec<Value> {
     let mut lines = Vec::new();
     for line in BufReader::new(reader).lines() {
@@ -263,7 +264,7 @@ fn o9_lines_that_were_dropped_are_counted_where_the_log_goes_on() {
     for _ in 0..REQUESTS {
         client.set(b"key", b"value");
     }
-    // As long as nothing can be written, the number is to be had elsewhere.
+    // While nothing can be written, the number is available as a gauge.
     let seen = client.gauge("log.lines_dropped");
     assert!(seen > 0);
     let dropped = |line: &Value| line["fields"]["lines_dropped"].as_u64();
@@ -271,7 +272,7 @@ fn o9_lines_that_were_dropped_are_counted_where_the_log_goes_on() {
     let report = lines.last().unwrap();
     assert_eq!(report["level"], "ERROR", "{report}");
     assert!(dropped(report).unwrap() >= seen);
-    // The question after that number was logged, or dropped, as well.
+    // The request for the gauge, too, was logged or dropped.
     assert_eq!(lines.len() as u64 - 1 + dropped(report).unwrap(), REQUESTS + 1);
     drop(client);
     server.signal("TERM");
@@ -292,7 +293,7 @@ fn o10_what_only_prints_ends_at_once_when_its_reader_leaves() {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = Killed(command.spawn().unwrap());
         until("it is there", || server.status(there) > u64::from(there == "connections"));
-        // Nothing happens that it could print.
+        // There are no events to print.
         drop(child.0.stdout.take());
         assert_eq!(exit_of(&mut child.0), Some(0), "{arguments:?}");
         let said = io::read_to_string(child.0.stderr.take().unwrap()).unwrap();
@@ -321,12 +322,12 @@ fn o10_a_worker_whose_reader_leaves_stops_as_by_a_signal() {
         Killed(command.spawn().unwrap())
     };
     let topic = || server.run(&["topics", "--json"]).json();
-    // One that waits for jobs.
+    // An idle worker.
     let mut idle = worker("true");
     server.until_status("connections", 2);
     drop(idle.0.stdout.take());
     assert_eq!(exit_of(&mut idle.0), Some(141));
-    // One that has a job finishes it.
+    // A worker with a job finishes it.
     let folder = Folder::new();
     let go = folder.path("go");
     let id = server.ok(&["job", "push", "t", "x"]).trim().to_owned();

@@ -1,4 +1,4 @@
-//! O5: what SIGHUP does.
+//! O5: the effect of SIGHUP.
 
 use std::net::TcpStream;
 
@@ -27,13 +27,13 @@ fn o5_a_hangup_takes_over_what_can_change_and_says_what_cannot() {
         let said = server.process.said(told);
         assert!(said.contains("INFO"), "{said}");
     }
-    // Whoever is there stays; the next is one too many.
+    // Open connections stay; the next one exceeds the limit.
     let mut late = Raw::connect(server.socket_addr());
     late.expect_preface();
     let refused = late.refused();
     assert!(refused.message.contains("rpc.connections_max is 1"), "{}", refused.message);
     drop(open);
-    // Gone when the server has noticed; until then it may be told the same.
+    // Freed once the server has noticed; until then, a connection may get the same refusal.
     crate::process::until("there is room for one", || {
         server.ask(&["set", "a", "1"]).code == Some(0)
     });
@@ -63,7 +63,7 @@ fn o5_a_file_that_is_wrong_changes_nothing_and_says_so() {
             "log = \"a=b=c\"\n[limits]\nrpc.connections_max = 1\n",
             "wakeful.toml:1: invalid value 'a=b=c' for '--log <FILTER>'",
         ),
-        // With this it would not start again.
+        // With these options the server would not start again.
         ("tls = true\nlog = \"debug\"\n", "a TLS port needs a certificate"),
         ("log = ", "wakeful.toml:1"),
     ] {
@@ -76,7 +76,7 @@ fn o5_a_file_that_is_wrong_changes_nothing_and_says_so() {
     std::fs::remove_file(&file).unwrap();
     server.process.signal("HUP");
     assert!(server.process.said("refused").contains("No such file"));
-    // As before: two connections are not too many.
+    // As before: two connections are allowed.
     let _one = TcpStream::connect(server.socket_addr()).unwrap();
     server.ask(&["set", "a", "1"]).ok();
     assert!(!server.stop().contains("DEBUG"));

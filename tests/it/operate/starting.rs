@@ -6,7 +6,7 @@ use std::path::Path;
 use super::Folder;
 use crate::process::{Running, run, wakeful};
 
-/// Starts a server whose data would be in `data`, and gives what it said at its end.
+/// Starts a server with its data in `data`, and returns its final message.
 fn refused(data: &Path, arguments: &[&str], code: i32) -> String {
     let mut command = wakeful(&[&["serve"], arguments].concat());
     command.env("WAKEFUL_DATA_DIR", data).env("WAKEFUL_DURABILITY", "fsync");
@@ -29,7 +29,7 @@ fn o11_a_start_that_cannot_succeed_leaves_nothing_behind_and_cries_about_nothing
         (&["--listen", free, "--dial", "foo"], 2, "HOST:PORT"),
         (&["--listen", free, "--dial-name", ""], 2, "name"),
         (&["--listen", &taken], 1, "another address with --listen"),
-        // An address of nobody's.
+        // An address that no interface has.
         (&["--listen", "192.0.2.1:7117"], 1, "another address with --listen"),
         (&["--listen", "no-such-host.invalid:7117"], 1, "another address with --listen"),
         (&["--listen", free, "--auth", nothing], 2, nothing),

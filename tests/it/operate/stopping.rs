@@ -1,4 +1,4 @@
-//! O3, O4: what SIGTERM and SIGINT do, with clients there.
+//! O3, O4: the effect of SIGTERM and SIGINT on a server with clients.
 
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::process::{TIMEOUT, until};
 use crate::support::body;
 use crate::support::raw::{CANCEL, GOODBYE, Raw, frame};
 
-/// Sets a key after the other until the server is `gone`; tells how many were acknowledged.
+/// Sets one key after another until the server is `gone`; returns the number of acknowledged sets.
 fn write(addr: String, who: usize, acknowledged: &AtomicU64, gone: CancellationToken) -> u64 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -38,7 +38,7 @@ fn o3_a_stop_under_load_loses_nothing_and_ends_well() {
         let data = folder.path("data").to_str().unwrap().to_owned();
         let durable = ["--log", "info", "--durability", "fsync", "--data-dir", &data];
         let server = Served::start(&durable);
-        // One that does not write sees how it is told.
+        // An idle connection sees how the stop is announced.
         let mut idle = Raw::open(server.socket_addr());
         let acknowledged = Arc::new(AtomicU64::new(0));
         let gone = CancellationToken::new();
@@ -77,7 +77,7 @@ fn o3_a_stop_under_load_loses_nothing_and_ends_well() {
 fn o3_a_server_that_stops_lets_nobody_in_and_waits_for_what_is_in_flight() {
     let mut server = Served::start(&["--limit", "rpc.shutdown_grace=1h"]);
     let mut busy = Raw::open(server.socket_addr());
-    // In flight until it is cancelled, as it has an end to tell and no credit for that.
+    // In flight until it is cancelled: its end must be delivered, and there is no credit for it.
     let stream = busy.open_stream(0);
     busy.watch(stream, 1, body::prefix(b"a"), body::From::Now);
     server.process.signal("TERM");
@@ -100,7 +100,7 @@ fn o4_a_second_signal_ends_it_at_once() {
         server.process.signal(signal);
         server.process.said("stopping");
         assert_eq!(silent.next().kind, GOODBYE);
-        // Half a frame keeps a connection from being done.
+        // Half a frame keeps a connection from ending.
         silent.send(&frame(3, 0, 1, b"")[..10]);
         server.process.signal(signal);
         let ran = server.process.finish();
