@@ -242,7 +242,7 @@ fn every_limit_is_in_one_of_the_tables() {
     assert!(unknown.is_empty(), "no limits: {unknown:?}");
 }
 
-/// Every limit is exactly once in the table of limits by client, and nothing else is.
+/// The table of shares lists every limit once, and nothing else.
 #[test]
 fn the_table_of_shares_is_whole() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/security.md");

@@ -87,7 +87,7 @@ fn open(relay: &Relay, name: &str) -> Raw {
     assert_eq!(raw.bytes(8), LINK_PREFACE);
     let (kind, _, body) = raw.frame();
     assert_eq!(kind, WELCOME);
-    // The peer offers no services, and accepts 512 streams.
+    // The relay offers no services, and accepts 512 streams.
     assert_eq!(body, [0, 0, 2, 0, 0]);
     raw
 }
@@ -180,7 +180,7 @@ fn l3_who_dials_and_says_nothing_is_ended() {
         assert_eq!(code, 15);
         assert!(message.contains("link.handshake_timeout"), "{message}");
     }
-    // A peer that authenticates, but then sends no pongs, ends too.
+    // A peer that authenticates, but then never sends a ping, is closed, too.
     let mut mute = Raw::connect(&relay.accepting);
     mute.send(&[&LINK_PREFACE[..], &hello("mute", TOKEN)].concat());
     mute.rest();

@@ -1,4 +1,4 @@
-//! Results that are found by value, kept within bounds, of successes only, and read back.
+//! Results are found by value, kept within bounds, stored only for successes, and can be read back.
 
 use std::sync::Arc;
 
@@ -119,7 +119,7 @@ async fn s12_what_is_stored_is_read_back_after_a_restart() {
         result(&wakeful, "t", id).await.unwrap();
     }
     within(worker.stop(LONG)).await;
-    // Closes itself, not what others use too.
+    // Closes only itself, and no shared resources.
     within(storage.close()).await.unwrap();
     within(wakeful.set(SetRequest::new("a", "1"))).await.unwrap();
     within(wakeful.stop()).await;

@@ -1,4 +1,4 @@
-//! Retries that need no room, keep their place, are never without a trace, and repeat nothing else.
+//! Retries need no capacity, keep their place, always leave a trace, and repeat nothing else.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,7 @@ use super::{Seen, start};
 use crate::support::handlers::{LONG, does, job, patient, push, result, retries, texts, topic};
 use crate::support::{TIMEOUT, until, within};
 
-/// Notes what it is given; fails so often at each job.
+/// Returns a handler that records each job, and fails `times` times at it.
 fn fails(times: u32, seen: &Seen) -> impl JobHandler<Job = String, Output = String> {
     let seen = seen.clone();
     does(move |job, cx| {
@@ -31,7 +31,7 @@ async fn s05_a_retry_needs_no_room_in_a_full_queue() {
     let first = push(&wakeful, "t", "first", retries(3)).await;
     let full = within(wakeful.push("t", "refused", PushOptions::default())).await.unwrap_err();
     assert_eq!(full.code, ErrorCode::Full);
-    // Waits for the place that each retry would have to win.
+    // Waits for the capacity that each retry would compete for.
     let payload = texts("t").encode(&"second".to_owned()).unwrap();
     let second = wakeful.push_all(vec![PushRequest::new("t", payload)], TIMEOUT);
     tokio::pin!(second);
@@ -126,7 +126,7 @@ async fn s07_past_its_budget_a_job_is_a_dead_letter_that_can_be_replayed() {
     within(wakeful.stop()).await;
 }
 
-/// What two handlers are to do with a message is two jobs, each with its own budget.
+/// Work of two handlers on a message is two jobs, each with its own budget.
 #[actix_rt::test]
 async fn s13_a_retry_repeats_only_the_handler_that_failed() {
     let (wakeful, mailed, indexed) = (start(), Seen::default(), Seen::default());
@@ -137,7 +137,7 @@ async fn s13_a_retry_repeats_only_the_handler_that_failed() {
         options: retries(2),
         ..PushRequest::new(topic, payload.clone())
     };
-    // Both or neither.
+    // Both or neither is pushed.
     let both = vec![push("mail"), push("index")];
     let pushed = within(wakeful.push_all(both, Duration::ZERO)).await.unwrap();
     assert_eq!(result(&wakeful, "mail", pushed[0].id).await.unwrap(), "message");

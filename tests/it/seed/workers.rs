@@ -1,4 +1,4 @@
-//! Workers that stop, and that nothing holds up.
+//! Workers stop, and nothing holds them up.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -49,21 +49,21 @@ async fn s01_a_slow_handler_holds_up_no_other_job() {
     }
 }
 
-/// Jobs that are done while a queue has none.
+/// Number of jobs handled while a queue has none.
 const JOBS: usize = 500;
 
-/// What a queue does when it is asked for jobs and has none.
+/// The behaviour of a queue without jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
-    /// As it should.
+    /// Correct.
     Waits,
     SaysNothing,
     Fails,
-    /// As with a queue that was not set, where a nil was called.
+    /// As in the original design with an unset queue, where a nil was called.
     Panics,
 }
 
-/// Counts how often it is asked.
+/// Counts the requests for jobs.
 struct Counted {
     inner: TopicQueue<Wakeful>,
     asked: Asked,
@@ -77,7 +77,7 @@ impl Queue for Counted {
 
     async fn next(&self, next: Next) -> Result<Vec<ReservedJob>, Error> {
         if self.times.fetch_add(1, Ordering::SeqCst) >= JOBS {
-            // A circle: it ends here, so that the test can say so.
+            // A busy loop ends here, so that the test can report it.
             std::future::pending::<()>().await;
         }
         match self.asked {
@@ -117,7 +117,8 @@ impl Queue for Counted {
     }
 }
 
-/// A circle would ask many times while another worker does one job after another, on the same thread.
+/// A busy loop would ask many times while another worker on the same thread handles one job after
+/// another.
 #[actix_rt::test]
 async fn s02_a_queue_without_jobs_is_not_asked_in_a_circle() {
     for asked in [Asked::Waits, Asked::SaysNothing, Asked::Fails, Asked::Panics] {
@@ -133,7 +134,7 @@ async fn s02_a_queue_without_jobs_is_not_asked_in_a_circle() {
         }
         let times = queue.times.load(Ordering::SeqCst);
         assert!((1..JOBS / 10).contains(&times), "{asked:?}: asked {times} times");
-        // Closed is the end, and not an answer to ask again for.
+        // A closed queue is the end, and not an empty answer.
         within(queue.close()).await.unwrap();
         assert_eq!(within(idle.ended()).await, Stopped { stuck: 0 });
         drop(busy);
@@ -156,7 +157,7 @@ async fn s03_a_stop_ends_a_worker_that_waits_for_jobs() {
 #[actix_rt::test]
 async fn s04_one_stop_ends_every_part_and_what_is_not_set_is_not_used() {
     let (wakeful, storage) = (start(), Arc::new(MemoryStorage::default()));
-    // A topic that was not made, a worker without a storage, and one with all there is.
+    // A topic that was never created, a worker without a storage, and one with everything.
     let mut bare = wakeful.handle("bare", echoes(), HandlerOptions::default()).unwrap();
     let options = patient().with_storage(Arc::clone(&storage));
     let mut full = wakeful.handle("full", echoes(), options).unwrap();
@@ -203,7 +204,7 @@ async fn s09_a_handler_that_ignores_its_timeout_blocks_nobody() {
         let released = Arc::clone(&released);
         async move {
             match &*job {
-                // Not awaited: the thread is blocked. An error: it is let go.
+                // Not awaited, so the thread is blocked. An error means that it is released.
                 "blocks" => drop(released.lock().recv()),
                 "hangs" => std::future::pending().await,
                 _ => {}
@@ -225,7 +226,7 @@ async fn s09_a_handler_that_ignores_its_timeout_blocks_nobody() {
         assert_eq!(error.code, ErrorCode::JobDead);
         let errors = job(&wakeful, id).await.errors;
         assert!(errors[0].starts_with("timed out after 50ms"), "{errors:?}");
-        // A slow machine may take longer than that even for this one.
+        // A slow machine may take longer than that even for this job.
         let next = push(&wakeful, "t", "x", retries(1_000)).await;
         assert_eq!(result(&wakeful, "t", next).await.unwrap(), "x");
     }

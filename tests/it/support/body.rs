@@ -1,5 +1,5 @@
-//! Bodies, written and read byte by byte as `docs/protocol.md` describes them; nothing of the
-//! crate's own codec is used, so that the document is what is tested.
+//! Bodies, written and read byte by byte as `docs/protocol.md` describes them, without the crate's
+//! codec, so that the document is tested.
 
 /// Writes a body.
 #[derive(Clone, Default)]
@@ -10,7 +10,7 @@ impl Body {
         Self::default()
     }
 
-    /// A request body: no idempotency key, then the variant.
+    /// Begins a request: no idempotency key, then the variant.
     pub(crate) fn request(variant: u32) -> Self {
         Self::new().u8(0).u32(variant)
     }
@@ -35,14 +35,14 @@ impl Body {
         self
     }
 
-    /// Bytes or text: a length and the bytes.
+    /// Writes bytes or text: the length, then the bytes.
     pub(crate) fn bytes(mut self, value: &[u8]) -> Self {
         self = self.u64(value.len() as u64);
         self.0.extend_from_slice(value);
         self
     }
 
-    /// Something already written.
+    /// Appends a written body.
     pub(crate) fn then(mut self, other: Body) -> Self {
         self.0.extend_from_slice(&other.0);
         self
@@ -65,7 +65,8 @@ pub(crate) fn set(key: &[u8], value: &[u8]) -> Body {
     Body::request(0).then(set_fields(key, value))
 }
 
-/// The fields of a set: no lease, no time to live, unconditional, without the previous value.
+/// Returns the fields of a set: no lease, no time to live, unconditional, without the previous
+/// value.
 pub(crate) fn set_fields(key: &[u8], value: &[u8]) -> Body {
     Body::new().bytes(key).bytes(value).u64(0).u64(0).u8(0).u8(0)
 }
@@ -74,12 +75,12 @@ pub(crate) fn get(key: &[u8]) -> Body {
     Body::request(1).bytes(key).u64(0)
 }
 
-/// Counts the keys of a range: work without an answer to speak of.
+/// Returns a count of the keys of a range: work with a small answer.
 pub(crate) fn count(range: Body) -> Body {
     Body::request(2).then(range).u64(0).u32(0).u8(0).u8(0).u8(1).bytes(b"")
 }
 
-/// A transaction without compares that sets these.
+/// Returns a transaction without compares that sets these keys.
 pub(crate) fn txn_of_sets(sets: &[(&[u8], &[u8])]) -> Body {
     let mut body = Body::request(4).u64(0).u64(sets.len() as u64);
     for (key, value) in sets {
@@ -102,7 +103,7 @@ pub(crate) fn status() -> Body {
 
 pub(crate) const CHANGED: u32 = 0;
 
-/// A wait for `condition` (one without a value), from now on.
+/// Returns a wait for `condition` (one without a value) from now on.
 pub(crate) fn wait(range: Body, condition: u32, timeout_ms: u64) -> Body {
     Body::request(14).then(range).u32(condition).u8(0).u8(1).u64(timeout_ms)
 }
@@ -216,7 +217,7 @@ pub(crate) fn key_value(reader: &mut Reader<'_>) -> KeyValue {
     }
 }
 
-/// An event without what was there before.
+/// Reads an event without the previous value.
 pub(crate) fn event(reader: &mut Reader<'_>) -> KeyValue {
     let kv = key_value(reader);
     assert_eq!(reader.option(key_value), None, "the previous value was not asked for");
@@ -235,7 +236,7 @@ pub(crate) struct Status {
     pub(crate) connections: u64,
 }
 
-/// The reply to a status request.
+/// Reads the reply to a status request.
 pub(crate) fn read_status(body: &[u8]) -> Status {
     let mut reader = Reader::new(body);
     assert_eq!(reader.u32(), 11);
@@ -292,7 +293,7 @@ pub(crate) fn refusal(reader: &mut Reader<'_>) -> Refusal {
     Refusal { code, message, details }
 }
 
-/// Body of a push.
+/// The body of a push.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Push {
     Events { events: Vec<KeyValue>, deliveries: Vec<Delivery> },

@@ -1,4 +1,4 @@
-//! Jobs that are texts, handlers of them that are functions, and what these wait for.
+//! Jobs with text payloads, and handlers made of functions.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use wakeful::{
 
 use super::{TIMEOUT, within};
 
-/// A time that is not over during a test.
+/// A duration that does not pass during a test.
 pub(crate) const LONG: Duration = Duration::from_secs(600);
 
 type Handled = BoxFuture<'static, Result<String, JobError>>;
 
-/// A handler that is a function.
+/// A handler made of a function.
 pub(crate) struct Does<F>(F);
 
 impl<F: Fn(String, JobContext) -> Handled + Send + Sync + 'static> JobHandler for Does<F> {
@@ -41,7 +41,7 @@ where
     Does(move |job, cx| handle(job, cx).boxed())
 }
 
-/// Gives back what it gets.
+/// Returns a handler whose result is its job.
 pub(crate) fn echoes() -> impl JobHandler<Job = String, Output = String> {
     does(async |job, _| Ok(job))
 }
@@ -50,12 +50,12 @@ pub(crate) fn texts(name: &str) -> Topic<String, String> {
     Topic::new(name)
 }
 
-/// No time is over by itself, so that a slow machine fails no attempt.
+/// Returns options with timeouts so long that a slow machine fails no attempt.
 pub(crate) fn patient() -> HandlerOptions {
     HandlerOptions { attempt_timeout: LONG, visibility: LONG, ..HandlerOptions::default() }
 }
 
-/// Closed, until permits are added.
+/// A gate that is closed until permits are added.
 #[derive(Clone)]
 pub(crate) struct Gate(Arc<Semaphore>);
 
@@ -64,12 +64,12 @@ impl Gate {
         Self(Arc::new(Semaphore::new(0)))
     }
 
-    /// Lets so many through.
+    /// Adds permits.
     pub(crate) fn open(&self, count: usize) {
         self.0.add_permits(count);
     }
 
-    /// Waits to be let through.
+    /// Waits for a permit.
     pub(crate) async fn pass(&self) {
         self.0.acquire().await.expect("it is never closed for good").forget();
     }
@@ -79,7 +79,7 @@ pub(crate) async fn push(jobs: &impl Jobs, topic: &str, text: &str, options: Pus
     within(texts(topic).push(jobs, &text.to_owned(), options)).await.unwrap()
 }
 
-/// What a job has come to, once it has.
+/// Returns the result of a job, once it has finished.
 pub(crate) async fn result(jobs: &impl Jobs, topic: &str, id: JobId) -> Result<String, Error> {
     within(texts(topic).result(jobs, id).wait(TIMEOUT)).await
 }
@@ -92,7 +92,7 @@ pub(crate) async fn topic(jobs: &impl Jobs, name: &str) -> TopicInfo {
     within(jobs.topic_info(name)).await.unwrap()
 }
 
-/// So many retries, without a pause.
+/// Returns options with this number of retries, without a pause.
 pub(crate) fn retries(retry_max: u32) -> PushOptions {
     let backoff = Some(Backoff::Constant(Duration::ZERO));
     PushOptions { retry_max: Some(retry_max), backoff, ..PushOptions::default() }

@@ -1,4 +1,5 @@
-//! Bodies about jobs, written and read byte by byte as `docs/protocol.md` describes them.
+//! Bodies of requests about jobs, written and read byte by byte as `docs/protocol.md` describes
+//! them.
 
 use super::body::{Body, Reader, Refusal, refusal};
 use super::raw::{Frame, Raw};
@@ -9,12 +10,12 @@ fn job(variant: u32) -> Body {
     Body::request(JOB).u32(variant)
 }
 
-/// One job, as the topic has it.
+/// Pushes one job with the defaults of its topic.
 pub(crate) fn push(topic: &[u8], payload: &[u8]) -> Body {
     push_or_wait(topic, payload, 0)
 }
 
-/// The same, which waits for room.
+/// The same, but waits for capacity.
 pub(crate) fn push_or_wait(topic: &[u8], payload: &[u8], wait_ms: u64) -> Body {
     let fields = Body::new().bytes(topic).bytes(payload).u8(0).u32(1).u8(0).u8(0).u64(0);
     job(0).u64(1).then(fields).u8(0).u8(0).u8(0).u64(wait_ms)
@@ -24,7 +25,7 @@ pub(crate) fn reserve(topic: &[u8], credits: u32, wait_ms: u64) -> Body {
     job(1).bytes(topic).u32(credits).u8(1).u64(wait_ms).u8(0)
 }
 
-/// Reserves one job, which is there, to be held for so long without a touch.
+/// Reserves one ready job, with this visibility timeout.
 pub(crate) fn hold(topic: &[u8], visibility_ms: u64) -> Body {
     job(1).bytes(topic).u32(1).u8(1).u64(0).u8(1).u64(visibility_ms)
 }
@@ -58,7 +59,7 @@ pub(crate) fn get(id: u64) -> Body {
     job(6).u32(0).u64(id)
 }
 
-/// Waits for the finish of a job.
+/// Waits until a job has finished.
 pub(crate) fn await_finished(id: u64, wait_ms: u64) -> Body {
     job(7).u32(0).u64(id).u8(1).u64(wait_ms)
 }
@@ -71,7 +72,7 @@ pub(crate) fn read_reservation(reader: &mut Reader<'_>) -> Reservation {
     Reservation { id: reader.u64(), epoch: reader.u32() }
 }
 
-/// A job that was handed out, without what most tests do not look at.
+/// A reserved job, with the fields that most tests need.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Reserved {
     pub(crate) reservation: Reservation,
@@ -80,14 +81,14 @@ pub(crate) struct Reserved {
 }
 
 impl Frame {
-    /// The fields of a reply of the queue that has this variant.
+    /// Returns the fields of a reply of the queue, which must be this variant.
     pub(crate) fn job_reply(&self, variant: u32) -> Reader<'_> {
         let mut reader = self.reply(JOB);
         assert_eq!(reader.u32(), variant, "{self:?}");
         reader
     }
 
-    /// The ids of what was pushed.
+    /// Returns the ids of the pushed jobs.
     pub(crate) fn pushed(&self) -> Vec<u64> {
         let mut reader = self.job_reply(0);
         let ids = reader.list(|reader| {
@@ -114,7 +115,7 @@ impl Frame {
         jobs
     }
 
-    /// What became of each settlement or touch; `None` is done.
+    /// Returns the outcome of each settlement or touch; `None` is success.
     pub(crate) fn settled(&self) -> Vec<Option<Refusal>> {
         let mut reader = self.job_reply(2);
         let errors = reader.list(|reader| reader.option(refusal));
@@ -122,7 +123,7 @@ impl Frame {
         errors
     }
 
-    /// The topic of each reservation that was resumed; `None` is lost.
+    /// Returns the topic of each resumed reservation; `None` if it is lost.
     pub(crate) fn resumed(&self) -> Vec<Option<Vec<u8>>> {
         let mut reader = self.job_reply(10);
         let topics = reader.list(|reader| reader.option(|reader| reader.bytes()));
@@ -130,7 +131,7 @@ impl Frame {
         topics
     }
 
-    /// The state of the one job that is told of.
+    /// Returns the state of the only job in the reply.
     pub(crate) fn job_state(&self) -> u32 {
         let mut reader = self.job_reply(4);
         let _id = reader.u64();
@@ -140,12 +141,12 @@ impl Frame {
 }
 
 impl Raw {
-    /// Pushes a job; tells its id.
+    /// Pushes a job; returns its id.
     pub(crate) fn push_job(&mut self, topic: &[u8], payload: &[u8]) -> u64 {
         self.call(push(topic, payload)).pushed()[0]
     }
 
-    /// Reserves the one job there is.
+    /// Reserves the only job.
     pub(crate) fn reserve_one(&mut self, topic: &[u8]) -> Reserved {
         let mut jobs = self.call(reserve(topic, 1, 20_000)).reserved();
         assert_eq!(jobs.len(), 1);

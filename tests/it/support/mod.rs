@@ -1,4 +1,4 @@
-//! What tests stand on: a server to talk to, and someone who talks to it.
+//! Shared means of tests: servers, raw clients, bodies, handlers.
 
 pub(crate) mod body;
 pub(crate) mod handlers;
@@ -13,17 +13,16 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// After this, what was waited for does not come: generous, as builds and other tests share the
-/// machine.
+/// Time limit of every wait, generous because builds and other tests share the machine.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Writes a file with a secret, which only its owner can read.
+/// Writes a file with a secret, readable only by its owner.
 pub(crate) fn write_secret(path: &Path, secret: impl AsRef<[u8]>) {
     std::fs::write(path, secret).unwrap();
     std::fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
 }
 
-/// Waits until `holds`, and says `what` did not come about if it never does.
+/// Waits until `holds`; panics with `what` if it never does.
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
@@ -32,12 +31,12 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Waits for what must come.
+/// Awaits `future`, within [`TIMEOUT`].
 pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(TIMEOUT, future).await.expect("it does not come")
 }
 
-/// Waits until `holds`, as [`eventually`] does, without blocking the thread.
+/// Does the same as [`eventually`], without blocking the thread.
 pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let polled = async {
         while !holds().await {

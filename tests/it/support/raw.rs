@@ -1,4 +1,4 @@
-//! [`Raw`]: a client that is nothing but a socket, whose bytes are written by hand.
+//! [`Raw`]: a client that writes bytes by hand to a socket.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -23,7 +23,7 @@ pub(crate) const PING: u8 = 9;
 pub(crate) const PONG: u8 = 10;
 pub(crate) const GOODBYE: u8 = 11;
 
-/// A frame's bytes.
+/// Returns the bytes of a frame.
 pub(crate) fn frame(kind: u8, deadline_ms: u32, id: u64, body: &[u8]) -> Vec<u8> {
     let mut bytes = (body.len() as u32).to_le_bytes().to_vec();
     bytes.extend_from_slice(&[kind, 1, 0, 0]);
@@ -37,7 +37,7 @@ pub(crate) fn request(id: u64, body: Body) -> Vec<u8> {
     frame(REQUEST, 0, id, &body.into_bytes())
 }
 
-/// A request that asks to be so durable.
+/// Returns a request for this durability.
 pub(crate) fn asking(durability: u8, id: u64, body: Body) -> Vec<u8> {
     let mut bytes = request(id, body);
     bytes[6] = durability;
@@ -52,12 +52,12 @@ pub(crate) fn credit(stream: u64, bytes: u32) -> Vec<u8> {
     frame(CREDIT, 0, stream, &Body::new().u32(bytes).into_bytes())
 }
 
-/// A frame that was received.
+/// A received frame.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) kind: u8,
     pub(crate) id: u64,
-    /// Of a reply: how durable it is.
+    /// The durability of a reply.
     pub(crate) durability: u8,
     pub(crate) body: Vec<u8>,
 }
@@ -84,7 +84,7 @@ impl Frame {
         body::read_push(&self.body)
     }
 
-    /// The fields of a reply that has this variant.
+    /// Returns the fields of a reply, which must be this variant.
     pub(crate) fn reply(&self, variant: u32) -> Reader<'_> {
         assert_eq!(self.kind, REPLY, "{self:?}");
         let mut reader = Reader::new(&self.body);
@@ -100,12 +100,12 @@ pub(crate) struct Raw {
 }
 
 impl Raw {
-    /// A connection on which nothing was said yet.
+    /// Connects, and sends nothing.
     pub(crate) fn connect(addr: SocketAddr) -> Self {
         Self::on(TcpStream::connect(addr).expect("the server listens"))
     }
 
-    /// A connection from another address of this machine than most.
+    /// Connects from another address of this machine.
     pub(crate) fn connect_from(from: IpAddr, addr: SocketAddr) -> Self {
         let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::new(from, 0).into()).unwrap();
@@ -120,17 +120,17 @@ impl Raw {
         Self { socket, received: Vec::new(), next_id: 1 }
     }
 
-    /// A connection that is welcome.
+    /// Connects, and completes the handshake.
     pub(crate) fn open(addr: SocketAddr) -> Self {
         Self::connect(addr).welcome()
     }
 
-    /// The same, over a socket that is connected.
+    /// Does the same over a connected socket.
     pub(crate) fn over(socket: TcpStream) -> Self {
         Self::on(socket).welcome()
     }
 
-    /// Says hello, and is welcome.
+    /// Sends a hello, and reads the welcome.
     pub(crate) fn welcome(mut self) -> Self {
         self.send(&[&PREFACE[..], &hello("raw")].concat());
         self.expect_preface();
@@ -146,7 +146,7 @@ impl Raw {
         self.socket.write_all(bytes).expect("the server reads");
     }
 
-    /// Sends a request under an id of its own, which it tells.
+    /// Sends a request with the next id; returns the id.
     pub(crate) fn ask(&mut self, body: Body) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
@@ -154,7 +154,7 @@ impl Raw {
         id
     }
 
-    /// Sends a request and takes its answer, which must be the next frame.
+    /// Sends a request and returns its answer, which must be the next frame.
     pub(crate) fn call(&mut self, body: Body) -> Frame {
         let id = self.ask(body);
         let frame = self.next();
@@ -162,7 +162,7 @@ impl Raw {
         frame
     }
 
-    /// Sets a key; tells the revision.
+    /// Sets a key; returns the revision.
     pub(crate) fn set(&mut self, key: &[u8], value: &[u8]) -> u64 {
         self.call(body::set(key, value)).reply(0).u64()
     }
@@ -171,7 +171,7 @@ impl Raw {
         body::read_status(&self.call(body::status()).body)
     }
 
-    /// Returns how many bytes the server keeps for clients that have not taken them.
+    /// Returns the number of bytes that the server keeps for clients that have not read them.
     pub(crate) fn kept(&mut self) -> u64 {
         self.gauge("rpc.total_output_bytes")
     }
@@ -185,14 +185,14 @@ impl Raw {
         kept.expect("it is counted").1
     }
 
-    /// Opens a stream of watches; tells its id.
+    /// Opens a stream of watches; returns its id.
     pub(crate) fn open_stream(&mut self, window_bytes: u32) -> u64 {
         let frame = self.call(body::stream_open(window_bytes));
         frame.reply(15).end();
         frame.id
     }
 
-    /// Adds a watch; tells the revision.
+    /// Adds a watch; returns the revision.
     pub(crate) fn watch(
         &mut self,
         stream: u64,
@@ -203,7 +203,7 @@ impl Raw {
         self.call(body::watch_add(stream, watch_id, range, from)).reply(16).u64()
     }
 
-    /// Parks a wait; tells its id.
+    /// Parks a wait; returns its id.
     pub(crate) fn park(&mut self, wait: Body) -> u64 {
         let id = self.ask(wait);
         let frame = self.next();
@@ -217,12 +217,12 @@ impl Raw {
         assert_eq!(preface, PREFACE);
     }
 
-    /// The next frame.
+    /// Returns the next frame.
     pub(crate) fn next(&mut self) -> Frame {
         self.next_or_end().expect("a frame, but the connection ended")
     }
 
-    /// The next frame; `None` if the connection ends before it.
+    /// Returns the next frame; `None` if the connection ends before it.
     pub(crate) fn next_or_end(&mut self) -> Option<Frame> {
         let header = self.take(20)?;
         let body_bytes = u32::from_le_bytes(header[..4].try_into().unwrap());
@@ -234,7 +234,7 @@ impl Raw {
         Some(Frame { kind, id, durability, body })
     }
 
-    /// The next frame is an error about the connection, and the last.
+    /// Returns the error in the next frame, which must concern the connection, and be the last.
     pub(crate) fn refused(&mut self) -> Refusal {
         let frame = self.next();
         assert_eq!((frame.kind, frame.id), (ERROR, 0), "{frame:?}");
@@ -248,18 +248,18 @@ impl Raw {
         assert!(rest.is_empty(), "{} bytes follow: {start:?}", rest.len());
     }
 
-    /// The next so many bytes, whatever they are.
+    /// Returns the next `count` bytes.
     pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
         self.take(count).expect("so many bytes")
     }
 
-    /// Everything until the connection ends.
+    /// Returns everything until the connection ends.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         while self.read_more() {}
         std::mem::take(&mut self.received)
     }
 
-    /// The next so many bytes; `None` if the connection ends at once.
+    /// Returns the next `count` bytes; `None` if the connection ends at once.
     fn take(&mut self, count: usize) -> Option<Vec<u8>> {
         while self.received.len() < count {
             if !self.read_more() {
@@ -289,13 +289,13 @@ impl Raw {
         }
     }
 
-    /// Sends no more.
+    /// Closes the sending side.
     pub(crate) fn shutdown_write(&self) {
         self.socket.shutdown(Shutdown::Write).unwrap();
     }
 }
 
-/// The body of a response that every client of HTTP can read.
+/// Returns the body of a response that every HTTP client can read.
 pub(crate) fn http_body(response: &str) -> &str {
     let (head, body) = response.split_once("\r\n\r\n").expect(response);
     let mut lines = head.split("\r\n");

@@ -1,4 +1,4 @@
-//! [`Server`]: a Wakeful with a thread and an actix system of its own.
+//! [`Server`]: a Wakeful on its own thread with its own actix system.
 
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, channel};
@@ -21,17 +21,18 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// With the defaults.
+    /// Starts a server with the defaults.
     pub(crate) fn start() -> Self {
         Self::start_with(|_| {})
     }
 
-    /// With services of the application's own, and patience with what is in flight at an end.
+    /// Starts a server with services of the application, and a long grace period for a stop.
     pub(crate) fn offering(services: Vec<Service>) -> Self {
         Self::start_and(|config| config.rpc.shutdown_grace = TIMEOUT, services)
     }
 
-    /// With what `change` makes of the defaults. Stops quickly unless that says otherwise.
+    /// Starts a server with a changed default configuration, which stops quickly unless `change`
+    /// sets another grace period.
     pub(crate) fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         Self::start_and(change, Vec::new())
     }
@@ -52,7 +53,7 @@ impl Server {
                 }
                 let addr = wakeful.listen("127.0.0.1:0").await.expect("there is a free port");
                 started.send((addr, wakeful.clone())).expect("the test waits for it");
-                // A test that panics drops the sender, which is as good.
+                // A panicking test drops the sender, which also ends the wait.
                 let _ = stopping.await;
                 wakeful.stop().await;
                 assert!(!wakeful.store().connected(), "the store outlives its stop");
@@ -67,19 +68,19 @@ impl Server {
         self.addr
     }
 
-    /// The service itself; its futures have to be polled inside a tokio runtime.
+    /// Returns the service; its futures must be polled inside a tokio runtime.
     pub(crate) fn wakeful(&self) -> &Wakeful {
         &self.wakeful
     }
 
-    /// Begins to stop, and returns at once.
+    /// Begins the stop, and returns at once.
     pub(crate) fn begin_stop(&mut self) {
         if let Some(stop) = self.stop.take() {
             stop.send(()).expect("it runs");
         }
     }
 
-    /// Waits until it has stopped, which must not take (much) longer than `limit`.
+    /// Waits for the end of the stop, which must not take (much) longer than `limit`.
     pub(crate) fn finish_stop(&mut self, limit: Duration) {
         self.begin_stop();
         if let Some(thread) = self.thread.take() {

@@ -1,4 +1,4 @@
-//! TLS1: the first byte inside TLS decides what is spoken, as it does without.
+//! TLS1: the first byte inside TLS decides the protocol, as on a plain port.
 
 use serde_json::json;
 use wakeful::{Operations, SetRequest};
@@ -19,12 +19,13 @@ async fn tls1_json_is_spoken_inside_tls() {
     assert_eq!(go.ok("KVStoreService.Get", r#""a""#), "1", "the watch holds nobody up");
     within(native.set(SetRequest::new("a", "2"))).await.unwrap();
     assert_eq!(go.reply(), json!({"id": watch, "result": "a", "error": null}));
-    // Large in both directions: a value of many records.
+    // Large in both directions: a value of many TLS records.
     let large = "x".repeat(200_000);
     go.ok("KVStoreService.Set", &format!(r#"["large","{large}"]"#));
     assert_eq!(go.ok("KVStoreService.Get", r#""large""#), *large);
 
-    // Who sends no more, and says so as TLS does, has the answers and the goodbye of TLS.
+    // A client that closes its sending side with a close_notify gets the answers and a
+    // close_notify.
     let last = go.ask("Wakeful.Ping", "{}");
     let stream = go.socket();
     stream.conn.send_close_notify();

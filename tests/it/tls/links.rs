@@ -12,7 +12,7 @@ use crate::link::{Relay, TOKEN, dialing};
 use crate::process::{Ran, Running, until, wakeful};
 use crate::support::within;
 
-/// A relay that speaks TLS on both ports.
+/// A relay with TLS on both ports.
 struct Guarded<'a> {
     relay: Relay,
     authority: &'a Authority,
@@ -30,7 +30,7 @@ impl<'a> Guarded<'a> {
         Self { relay: Relay::run_as(command), authority }
     }
 
-    /// A server that dials it as `home`.
+    /// Returns a server that dials the relay as `home`.
     fn dialing(&self, arguments: &[&str]) -> Command {
         let mut command = dialing(&self.relay.accepting, "home", arguments);
         command.env("RUST_LOG", "warn");
@@ -57,12 +57,12 @@ fn tls7_a_relay_speaks_tls_with_its_clients_and_with_the_servers_that_dial_it() 
     relay.until_there();
     relay.run(&["set", "a", "1"]).ok();
     assert_eq!(relay.run(&["get", "a"]).ok(), "1\n");
-    // Neither port takes what is not encrypted.
+    // Neither port accepts plain connections.
     let plain = wakeful(&["--addr", &relay.relay.listening, "--server", "home", "get", "a"]);
     assert!(Running::start(plain).finish().fails(1).contains("speaks TLS only"));
     let plain = Running::start(relay.dialing(&[]));
     plain.said("speaks TLS only");
-    // Nor is a relay trusted that somebody else vouches for.
+    // Nor is a relay with a certificate of another CA trusted.
     let other = Authority::new();
     let ca = other.ca();
     let wary = Running::start(relay.dialing(&["--tls-ca", text(&ca)]));
@@ -107,7 +107,7 @@ fn tls7_a_certificate_is_the_user_that_dials() {
         refused.contains("requires a client certificate: give one with --tls-cert"),
         "{refused}"
     );
-    // One of another CA.
+    // A certificate of another CA.
     let refused = dial(&Authority::new().client("edge")).said("cannot establish the link");
     assert!(refused.contains("does not trust the client certificate"), "{refused}");
     let _edge = dial(&authority.client("edge"));
@@ -163,7 +163,7 @@ async fn tls7_a_listener_knows_a_server_by_its_certificate() {
     within(server.stop()).await;
 }
 
-/// Whoever has a certificate.
+/// Accepts every client with a certificate.
 struct Certified;
 
 impl wakeful::link::Authenticate for Certified {

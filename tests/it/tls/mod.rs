@@ -1,4 +1,4 @@
-//! TLS, with the real binary and certificates that are made for each test.
+//! TLS, with the real binary and certificates created for each test.
 
 mod json;
 mod links;
@@ -25,16 +25,16 @@ use wakeful::{Client, ClientCertificate, ClientConfig, ClientTls, Error};
 use crate::process::{Ran, Running, wakeful};
 use crate::support::{TIMEOUT, within, write_secret};
 
-/// What a stranger's socket sends that begins a handshake and does not go on.
+/// The first bytes of a handshake that is never continued.
 const HALF_A_HELLO: [u8; 11] = [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
 
-/// Who signs certificates, and the directory where they are.
+/// A CA, and the directory of its certificates.
 struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     dir: tempfile::TempDir,
 }
 
-/// A certificate and its key, in files.
+/// The files of a certificate and its key.
 #[derive(Clone)]
 struct Pair {
     cert: PathBuf,
@@ -56,21 +56,21 @@ impl Authority {
         self.dir.path().join("ca.pem")
     }
 
-    /// Of a server at `name`.
+    /// Issues a certificate for a server at `name`.
     fn server(&self, name: &str) -> Pair {
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         self.issue("server", params)
     }
 
-    /// Of a server whose certificate has expired.
+    /// Issues an expired certificate for a server.
     fn expired(&self, name: &str) -> Pair {
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         params.not_after = date_time_ymd(2020, 1, 1);
         self.issue("expired", params)
     }
 
-    /// Of a client that is called `name`.
+    /// Issues a certificate for the client `name`.
     fn client(&self, name: &str) -> Pair {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
@@ -88,19 +88,19 @@ impl Authority {
         pair
     }
 
-    /// Trusts this authority only.
+    /// Returns the options of a client that trusts only this CA.
     fn trusted(&self) -> ClientTls {
         ClientTls { ca: Some(self.ca()), ..ClientTls::default() }
     }
 
-    /// Trusts this authority only, and shows a certificate.
+    /// The same, with a client certificate.
     fn trusted_with(&self, pair: &Pair) -> ClientTls {
         let certificate = ClientCertificate { cert: pair.cert.clone(), key: pair.key.clone() };
         ClientTls { certificate: Some(certificate), ..self.trusted() }
     }
 }
 
-/// A server process with a port for TLS and one without.
+/// A server process with a TLS port and a plain one.
 struct Server {
     process: Running,
     plain: SocketAddr,
@@ -126,7 +126,7 @@ impl Server {
         Running::start(wakeful(&[&["--addr", &addr], arguments].concat())).finish()
     }
 
-    /// Stops it; tells what it logged.
+    /// Stops the server; returns its log.
     fn stop(self) -> String {
         self.process.signal("TERM");
         let ran = self.process.finish();
@@ -152,7 +152,8 @@ async fn connect(addr: SocketAddr, tls: Option<ClientTls>) -> Result<Client, Err
     within(Client::connect_with(config(addr, tls))).await
 }
 
-/// A client of another make, which trusts `authority`. Its handshake comes with the first bytes.
+/// Connects with another TLS implementation, which trusts `authority`. Its handshake is sent with
+/// the first bytes.
 fn stream(addr: SocketAddr, authority: &Authority) -> StreamOwned<ClientConnection, TcpStream> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(authority.ca()).unwrap()).unwrap();
@@ -169,7 +170,7 @@ fn stream(addr: SocketAddr, authority: &Authority) -> StreamOwned<ClientConnecti
     StreamOwned::new(connection, socket)
 }
 
-/// Why there is no connection.
+/// Returns the error of a connection that must fail.
 async fn refused(addr: SocketAddr, tls: Option<ClientTls>) -> Error {
     connect(addr, tls).await.expect_err("it is not to be trusted")
 }

@@ -45,7 +45,7 @@ fn the_commands_about_tls_are_true() {
                 }
             };
             addr = listening;
-            // For those that only read.
+            // A value for commands that only read.
             let set = ["--addr", &addr, "--tls", "--tls-cert", "ann.pem", "--tls-key", "ann.key"];
             Running::start(at(&authority, &[&set[..], &["set", "greeting", "hello"]].concat()))
                 .finish()

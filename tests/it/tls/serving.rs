@@ -1,4 +1,4 @@
-//! TLS1: all that is done on a plain connection is done on one with TLS.
+//! TLS1: everything that works on a plain connection works over TLS.
 
 use std::io::{Read, Write};
 
@@ -22,7 +22,7 @@ fn tls1_the_command_line_speaks_tls() {
     let addr = server.addr.to_string();
     let watch = |arguments: &[&str]| {
         let mut command = wakeful(&[&["--addr", &addr, "watch", "a"], arguments].concat());
-        // As services set it.
+        // As services set it, by environment variables.
         command.env("WAKEFUL_TLS", "1").env("WAKEFUL_TLS_CA", &ca);
         Running::start(command)
     };
@@ -67,7 +67,7 @@ fn tls1_tls_may_be_all_there_is() {
     assert_eq!(process.finish().code, Some(0));
 }
 
-/// Much at once, in both directions, through the smallest of buffers.
+/// Large data in both directions at once, through the smallest buffers.
 #[actix_rt::test]
 async fn tls1_what_is_large_arrives_whole() {
     const BYTES: usize = 1 << 20;
@@ -114,7 +114,7 @@ async fn tls1_a_watch_goes_on_over_a_restart_of_the_server() {
     process.signal("KILL");
     drop(process);
     let (process, _) = start(&addr);
-    // The first client may not have seen yet that its server is gone.
+    // The first client may not have noticed the end of its server yet.
     let another = connect(addr.parse().unwrap(), Some(authority.trusted())).await.unwrap();
     within(another.set(SetRequest::new("a", "2"))).await.unwrap();
     assert_eq!(next_revision(&mut watch).await, 3);
@@ -132,7 +132,7 @@ async fn next_revision(watch: &mut wakeful::WatchStream) -> u64 {
     }
 }
 
-/// What a client of another make sees at the end: a goodbye, not a cut.
+/// Another TLS implementation sees a close_notify at the end, not a cut.
 #[test]
 fn tls1_the_end_is_said() {
     let authority = Authority::new();
@@ -144,12 +144,12 @@ fn tls1_the_end_is_said() {
         if last.is_empty() {
             let mut welcome = [0; 8 + 20];
             stream.read_exact(&mut welcome).unwrap();
-            // A goodbye of the client: the server has nothing left to say.
+            // After a goodbye of the client, the server has nothing more to send.
             stream.write_all(&crate::support::raw::frame(11, 0, 0, b"")).unwrap();
         } else {
             stream.write_all(last).unwrap();
         }
-        // Without the goodbye of TLS, this is an error.
+        // Without a close_notify, this is an error.
         let mut said = Vec::new();
         stream.read_to_end(&mut said).unwrap();
     }
@@ -179,7 +179,7 @@ async fn tls4_a_certificate_is_the_identity_of_its_connection() {
         assert_eq!(said, name);
         within(client.close()).await;
     }
-    // Optional is not unverified.
+    // An optional certificate must be valid, too.
     let stranger = Authority::new();
     let wrong = authority.trusted_with(&stranger.client("ann"));
     assert_eq!(refused(door.addr(), Some(wrong)).await.code, wakeful::ErrorCode::TlsFailed);

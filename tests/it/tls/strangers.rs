@@ -1,4 +1,4 @@
-//! TLS5 and TLS6: who speaks TLS where there is none, the reverse, and who does not finish.
+//! TLS5 and TLS6: TLS at a plain port, the reverse, and unfinished handshakes.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -36,7 +36,7 @@ fn tls5_who_speaks_no_tls_is_told_to() {
     http.send(b"GET / HTTP/1.1\r\n\r\n");
     let response = String::from_utf8(http.rest()).unwrap();
     assert!(http_body(&response).contains("speaks TLS only"), "{response}");
-    // With TLS it is the same as without.
+    // HTTP inside TLS gets the same answer as on a plain port.
     let mut https = stream(server.addr, &authority);
     https.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
     let mut response = String::new();
@@ -55,7 +55,7 @@ async fn tls5_our_client_says_what_is_the_matter() {
     let tls = refused(server.plain, Some(authority.trusted())).await;
     assert_eq!(tls.code, ErrorCode::UnsupportedVersion, "{tls}");
     assert!(tls.message.contains("does not speak TLS: connect without it"), "{tls}");
-    // A server that is not ours answers with an alert.
+    // A server other than Wakeful answers with an alert.
     let addr = answering(&[0x15, 3, 1, 0, 2, 2, 10]);
     let foreign = refused(addr, None).await;
     assert_eq!(foreign.code, ErrorCode::UnsupportedVersion, "{foreign}");
@@ -63,7 +63,7 @@ async fn tls5_our_client_says_what_is_the_matter() {
     server.stop();
 }
 
-/// Something that says one thing to one client, whatever that says.
+/// Starts a listener that sends `bytes` to one client, whatever the client sends.
 fn answering(bytes: &'static [u8]) -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
@@ -71,7 +71,7 @@ fn answering(bytes: &'static [u8]) -> SocketAddr {
         let (mut socket, _) = listener.accept().unwrap();
         socket.write_all(bytes).unwrap();
         socket.shutdown(std::net::Shutdown::Write).unwrap();
-        // To its end, so that the answer is not taken back.
+        // Reads to the end, so that the answer is not discarded by a reset.
         let _ = socket.read_to_end(&mut Vec::new());
     });
     addr
@@ -105,7 +105,7 @@ fn tls6_a_handshake_that_takes_too_long_is_the_end() {
             }
             assert!(ended, "it may go on for ever");
         } else {
-            // Reset, as its hello was not read to an end, or closed.
+            // Reset, because its hello was not read to the end, or closed.
             assert!(!matches!(slow.read(&mut [0]), Ok(1..)));
         }
     }
@@ -149,7 +149,7 @@ async fn tls6_handshakes_beyond_the_most_at_once_wait_for_their_turn() {
     let limits = ["--limit", "rpc.tls_handshakes_max=2", "--limit", "rpc.handshake_timeout=60s"];
     let server =
         Server::start(&authority.server("127.0.0.1"), &[&limits[..], &["--log", "debug"]].concat());
-    // Many at once come in, two by two.
+    // Many concurrent handshakes all succeed, two at a time.
     let many = (0..20).map(|_| connect(server.addr, Some(authority.trusted())));
     let many = within(join_all(many)).await.into_iter().collect::<Result<Vec<_>, _>>().unwrap();
 
@@ -166,7 +166,7 @@ async fn tls6_handshakes_beyond_the_most_at_once_wait_for_their_turn() {
             within(witness.status()).await.unwrap().connections == 23
         })
         .await;
-        // Those who are in are served meanwhile.
+        // Open connections are served meanwhile.
         within(witness.set(SetRequest::new("a", "1"))).await.unwrap();
         drop(half);
     };

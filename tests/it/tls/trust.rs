@@ -1,4 +1,4 @@
-//! TLS2 and TLS3: who is trusted, and certificates that change.
+//! TLS2 and TLS3: trust, and certificates that change.
 
 use std::fs;
 
@@ -53,7 +53,7 @@ async fn tls2_the_certificate_of_a_ca_is_refused_with_what_to_make_instead() {
     assert!(error.message.contains("basicConstraints=critical,CA:FALSE"), "{error}");
     server.process.said("the client does not accept this server's certificate");
 
-    // Nor is it said of another, before it is replaced by a CA's.
+    // Another certificate causes no such message, until it is replaced by that of a CA.
     let pair = authority.server("127.0.0.1");
     let server = Server::start(&pair, &["--limit", "rpc.tls_check_interval=1h"]);
     connect(server.addr, Some(authority.trusted())).await.unwrap();
@@ -79,7 +79,7 @@ async fn tls2_a_client_that_must_show_a_certificate_is_refused_without_a_trusted
     assert_eq!(error.code, ErrorCode::TlsFailed, "{error}");
     assert!(error.message.contains("--tls-cert"), "{error}");
     let stranger = Authority::new();
-    // One that is for servers is not for clients.
+    // A certificate for servers is not valid for clients.
     for wrong in [stranger.client("ann"), authority.expired("ann"), pair] {
         let error = refused(server.addr, Some(authority.trusted_with(&wrong))).await;
         assert_eq!(error.code, ErrorCode::TlsFailed, "{error}");
@@ -90,7 +90,7 @@ async fn tls2_a_client_that_must_show_a_certificate_is_refused_without_a_trusted
     assert_eq!(server.run(&get).ok(), "1\n");
     let said = server.run(&["--tls-ca", text(&ca), "get", "a"]).fails(5);
     assert!(said.contains("--tls-key"), "{said}");
-    // One that is there already is not held up by those.
+    // They do not hold up an open connection.
     within(good.get("a")).await.unwrap();
     let log = server.stop();
     for said in
@@ -118,7 +118,7 @@ async fn tls3_a_new_certificate_is_shown_to_new_connections_while_old_ones_go_on
     assert!(connect(server.addr, Some(old.trusted())).await.is_err());
     assert_eq!(within(live.get("a")).await.unwrap().kv.unwrap().value, "1");
 
-    // What is wrong changes nothing, until it is right again.
+    // Invalid files change nothing until they are valid again.
     fs::write(&pair.key, "rubbish").unwrap();
     let log = server.process.said("not reloaded");
     assert!(log.contains("server.key") && !log.contains("rubbish"), "{log}");

@@ -1,4 +1,4 @@
-//! TLS4 where there are users: a certificate is the login of the user that it names.
+//! TLS4 with users: a certificate is the login of the user whose name it has.
 
 use futures_util::StreamExt;
 use wakeful::auth::{Action, AuthFile, Credentials, NewToken, Pattern, UserStore};
@@ -49,7 +49,7 @@ async fn tls4_a_certificate_is_the_login_of_its_user() {
         .concat(),
     );
 
-    // What the roles of the user grant, and nothing else.
+    // The permissions of the user's roles, and no others.
     let ann = authority.client("ann");
     let client = connect(server.addr, Some(authority.trusted_with(&ann))).await.unwrap();
     within(client.set(SetRequest::new("a/1", "1"))).await.unwrap();
@@ -58,7 +58,7 @@ async fn tls4_a_certificate_is_the_login_of_its_user() {
     let get = [&["--tls-ca", text(&ca)], &files[..], &["get", "a/1"]].concat();
     assert_eq!(server.run(&get).ok(), "1\n");
 
-    // Of whom there is no user, or no certificate, nothing is known yet.
+    // A certificate of an unknown user, and a missing one, are no login.
     let bob: ClientTls = authority.trusted_with(&authority.client("bob"));
     for tls in [bob, authority.trusted()] {
         let nobody = connect(server.addr, Some(tls.clone())).await.unwrap();
@@ -69,7 +69,7 @@ async fn tls4_a_certificate_is_the_login_of_its_user() {
         assert_eq!(within(eve.get("a/1")).await.unwrap().kv.unwrap().value, "1");
     }
 
-    // What is taken back ends at once.
+    // Revoked permissions take effect at once.
     let watch = WatchRequest::new(KeyRange::prefix("a/"));
     let mut watch = within(client.watch(watch)).await.unwrap();
     change(&|book| book.revoke("web", Action::Watch, &Pattern::parse("a/*").unwrap()).unwrap());

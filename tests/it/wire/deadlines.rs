@@ -1,4 +1,4 @@
-//! R4: who is too slow, or silent for too long, is closed.
+//! R4: connections that are too slow, or silent for too long, are closed.
 
 use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
@@ -11,13 +11,13 @@ use crate::support::server::Server;
 const SOON: Duration = Duration::from_millis(200);
 const PROTOCOL: u16 = 15;
 
-/// Sends one byte after the other, slowly, until the other side ends it; tells what it said.
+/// Sends one byte after another, slowly, until the other side closes; returns what it sent.
 fn trickle(raw: &Raw, bytes: &[u8]) -> Vec<u8> {
     let mut socket = raw.socket();
     socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
     let mut said = Vec::new();
     for byte in bytes {
-        // What is refused is read below.
+        // A refusal is read below.
         let _ = socket.write_all(&[*byte]);
         let mut buffer = [0; 4096];
         match socket.read(&mut buffer) {
@@ -58,7 +58,7 @@ fn r4_no_hello_in_time_is_the_end() {
 fn r4_a_frame_that_takes_too_long_is_the_end() {
     let server = Server::start_with(|config| config.rpc.frame_timeout = SOON);
     let whole = request(1, set(b"a", &[b'x'; 1000]));
-    // Behind the hello, and in one segment with it.
+    // After the hello, in a segment of its own and in the same one.
     for together in [false, true] {
         let mut raw = Raw::connect(server.addr());
         let start = [&PREFACE[..], &hello("slow")].concat();
@@ -95,7 +95,8 @@ fn r4_a_silent_peer_is_pinged_and_closed() {
         assert_eq!((ping.kind, ping.body.len()), (PING, 0));
         witness.send(&frame(PONG, 0, ping.id, b""));
     }
-    // As if its cable was pulled: it gets a ping, does not answer, and everything is freed.
+    // The peer is silent, as with a pulled cable: it gets a ping, does not answer, and its
+    // resources are freed.
     let ping = raw.next();
     assert_eq!(ping.kind, PING);
     assert!(raw.next_or_end().is_none(), "closed without another word");
@@ -128,7 +129,7 @@ fn r4_who_takes_no_output_is_closed() {
     });
 }
 
-/// As long as a peer takes some of its output, it is alive, whatever it says.
+/// A peer that takes some of its output is alive, even if it sends nothing.
 #[test]
 fn r4_who_takes_output_slowly_is_not_silent() {
     let server = Server::start_with(|config| {
@@ -140,7 +141,7 @@ fn r4_who_takes_output_slowly_is_not_silent() {
     raw.set(b"a", &vec![b'x'; 1 << 20]);
     let requests: Vec<u8> = (100..130).flat_map(|id| request(id, get(b"a"))).collect();
     raw.send(&requests);
-    // 30 MiB, at about 15 MiB a second: much longer than silence may last.
+    // 30 MiB, at about 15 MiB a second: much longer than a silent peer is kept.
     let start = Instant::now();
     let mut taken = 0;
     while taken < 30 {
@@ -155,8 +156,8 @@ fn r4_who_takes_output_slowly_is_not_silent() {
     }
 }
 
-/// While answers wait for a peer that reads slowly, its requests are not read: what it has sent of one
-/// may be whole.
+/// While answers wait for a slow reader, its requests are not read, so an incomplete one may be
+/// complete in the socket.
 #[test]
 fn r4_a_frame_that_the_server_does_not_read_on_is_not_slow() {
     let server = Server::start_with(|config| config.rpc.frame_timeout = Duration::from_millis(500));
@@ -165,7 +166,7 @@ fn r4_a_frame_that_the_server_does_not_read_on_is_not_slow() {
     let mut requests: Vec<u8> = (100..130).flat_map(|id| request(id, get(b"a"))).collect();
     requests.extend(request(130, set(b"b", &[b'x'; 200_000])));
     raw.send(&requests);
-    // Twice as long as a frame may take.
+    // Twice the limit of a frame.
     std::thread::sleep(Duration::from_secs(1));
     for _ in 100..=130 {
         let answer = raw.next();

@@ -1,5 +1,5 @@
-//! `docs/protocol.md` is right: its example is what goes over the wire. (Its bodies in bytes are
-//! checked where the types are, in `src/rpc/proto`.)
+//! The example in `docs/protocol.md` is correct: the bytes on the wire are the same. (The bytes of
+//! its bodies are checked beside the types, in `src/rpc/proto`.)
 
 use std::io::Write;
 
@@ -8,10 +8,10 @@ use crate::support::server::Server;
 
 const DOCUMENT: &str = include_str!("../../../docs/protocol.md");
 
-/// A byte, or any.
+/// A byte; `None` for any.
 type Byte = Option<u8>;
 
-/// What one side sends before the other does.
+/// The bytes that one side sends before the other does.
 struct Turn {
     client: bool,
     bytes: Vec<Byte>,
@@ -41,7 +41,7 @@ fn example() -> Vec<Turn> {
     turns
 }
 
-/// The frames in `bytes`, by id, as a server may send them in another order.
+/// Returns the frames in `bytes`, sorted by id, since a server may send them in another order.
 fn frames(bytes: &[Byte]) -> Vec<Vec<Byte>> {
     let mut frames = Vec::new();
     let mut rest = bytes;
@@ -70,7 +70,7 @@ fn r1_the_example_of_the_document_is_what_happens() {
             continue;
         }
         let said: Vec<Byte> = raw.bytes(turn.bytes.len()).into_iter().map(Some).collect();
-        // The preface comes before the first frame.
+        // The preface precedes the first frame.
         let start = if std::mem::take(&mut welcome) { 8 } else { 0 };
         assert_eq!(said[..start], turn.bytes[..start]);
         let (said, expected) = (frames(&said[start..]), frames(&turn.bytes[start..]));

@@ -1,4 +1,5 @@
-//! R4: what is not the protocol, or breaks it, ends one request or one connection, and no more.
+//! R4: bytes that are not the protocol, or violate it, end one request or one connection, and no
+//! more.
 
 use crate::support::body::{self, Body, Details, get, key, set};
 use crate::support::raw::{
@@ -10,7 +11,7 @@ use crate::support::server::Server;
 const PROTOCOL: u16 = 15;
 const FRAME_TOO_LARGE: u16 = 16;
 
-/// A witness, who must not notice what another connection does.
+/// A witness, which another connection must not disturb.
 struct Bystander(Raw);
 
 impl Bystander {
@@ -47,7 +48,7 @@ fn r4_frames_may_come_in_any_pieces() {
         let frames: Vec<_> = (0..5).map(|_| raw.next()).collect();
         let mut kinds: Vec<_> = frames.iter().map(|frame| (frame.kind, frame.id)).collect();
         assert_eq!(kinds[0], (WELCOME, 0));
-        // In any order: a pong may come before the replies to what was sent before the ping.
+        // In any order: a pong may precede the replies to requests before the ping.
         kinds.sort_unstable();
         assert_eq!(*answers.get_or_insert_with(|| kinds.clone()), kinds);
     }
@@ -68,7 +69,7 @@ fn r4_http_is_answered_in_http() {
         let response = String::from_utf8(raw.rest()).unwrap();
         let body = http_body(&response);
         assert!(body.contains("not HTTP") && body.contains("docs/protocol.md"), "{body}");
-        // The request that it recommends is understood.
+        // The request that the response recommends works.
         let (_, json) = body.split_once("printf '").unwrap();
         let (json, _) = json.split_once('\'').unwrap();
         let mut raw = Raw::connect(server.addr());
@@ -232,21 +233,21 @@ fn r4_a_malformed_body_is_an_error_to_its_request_alone() {
 fn r4_a_duplicate_id_is_one_error_then_the_end() {
     let server = Server::start();
     let wait = || body::wait(key(b"never"), body::CHANGED, 60_000);
-    // In one segment, of which nothing is answered but the error.
+    // In one segment, of which only the error is answered.
     let mut raw = Raw::open(server.addr());
     raw.send(&[request(7, wait()), request(7, get(b"a"))].concat());
     assert_eq!(raw.refused().code, PROTOCOL);
-    // Of a parked wait.
+    // The id of a parked wait.
     let mut raw = Raw::open(server.addr());
     let id = raw.park(wait());
     raw.send(&request(id, get(b"a")));
     assert_eq!(raw.refused().code, PROTOCOL);
-    // Of a stream.
+    // The id of a stream.
     let mut raw = Raw::open(server.addr());
     let stream = raw.open_stream(1000);
     raw.send(&request(stream, get(b"a")));
     assert_eq!(raw.refused().code, PROTOCOL);
-    // An id that is answered may be used again, and a smaller one after a larger.
+    // The id of an answered request may be reused, and ids may descend.
     let mut raw = Raw::open(server.addr());
     for id in [7, 7, 3, u64::MAX, 3] {
         raw.send(&request(id, get(b"a")));
@@ -285,7 +286,7 @@ fn r4_one_connection_too_many_is_told_so() {
     let server = Server::start_with(|config| config.rpc.connections_max = 2);
     let first = Raw::open(server.addr());
     let _second = Raw::open(server.addr());
-    // Whether it speaks first or not.
+    // Whether the client sends its hello first or not.
     for speaks in [true, false, true] {
         let mut third = Raw::connect(server.addr());
         if speaks {

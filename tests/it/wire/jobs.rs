@@ -1,4 +1,4 @@
-//! Jobs over the wire: they come to whoever waits for them, and go back when a connection ends.
+//! Jobs over the wire: they go to waiting workers, and return when a connection ends.
 
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ fn r1_a_parked_reserve_is_answered_when_a_job_comes() {
     let server = Server::start();
     let (mut worker, mut pusher) = (Raw::open(server.addr()), Raw::open(server.addr()));
     let id = worker.ask(reserve(TOPIC, 4, MINUTE));
-    // The worker's connection goes on meanwhile.
+    // The worker's connection continues meanwhile.
     worker.set(b"a", b"1");
     let job = pusher.push_job(TOPIC, b"photo");
     let answer = worker.next();
@@ -102,13 +102,13 @@ fn t1_a_cancelled_reserve_has_one_answer_and_takes_no_job() {
     raw.send(&frame(CANCEL, 0, id, b""));
     let answer = raw.next();
     assert_eq!((answer.id, answer.refusal().code), (id, CANCELLED));
-    // Asked for and taken back in one breath.
+    // A request and its cancel in the same write.
     raw.send(&[request(70, reserve(TOPIC, 1, MINUTE)), frame(CANCEL, 0, 70, b"")].concat());
     let answer = raw.next();
     assert_eq!((answer.id, answer.refusal().code), (70, CANCELLED));
     let job = raw.push_job(TOPIC, b"photo");
     assert_eq!(raw.call(get(job)).job_state(), READY);
-    // An answer that is there is not taken back.
+    // An answer that was sent is not affected by a cancel.
     raw.send(&frame(CANCEL, 0, id, b""));
     assert_eq!(raw.reserve_one(TOPIC).reservation.id, job);
 }
@@ -143,7 +143,7 @@ fn requests_to_the_queue_take_no_idempotency_key() {
     assert!(refusal.message.contains("index"), "{refusal:?}");
 }
 
-/// Closed as a whole, or only by who sends no more; whatever time its jobs may be held.
+/// Closed completely, or only on the sending side; the visibility timeout does not matter.
 #[test]
 fn j17_a_closed_connection_gives_its_jobs_to_another() {
     for half in [false, true] {
@@ -181,7 +181,7 @@ fn j21_a_connection_that_announced_it_is_resumed_by_the_next() {
     let resumed = worker.call(resume(&[unknown, job.reservation])).resumed();
     assert_eq!(resumed, [None, Some(TOPIC.to_vec())]);
     assert_eq!(worker.call(done(job.reservation, b"url")).settled(), [None]);
-    // Too late, it is told so.
+    // The resume is too late, and its answer reports that.
     assert_eq!(worker.call(resume(&[job.reservation])).resumed(), [None]);
 }
 
@@ -212,7 +212,7 @@ fn s10_more_than_one_request_may_name_are_not_resumed() {
     assert_eq!(raw.call(resume(&[one, one])).resumed(), [None, None]);
 }
 
-/// Its connection stays open, and is as good as any other, but for the job.
+/// The connection stays open and usable, but has lost the job.
 #[test]
 fn j17_a_hung_worker_loses_what_it_may_hold_no_longer_and_nothing_else() {
     let server = Server::start();
@@ -221,7 +221,7 @@ fn j17_a_hung_worker_loses_what_it_may_hold_no_longer_and_nothing_else() {
     let held = worker.call(hold(TOPIC, HOURS)).reserved().remove(0);
     let lost = worker.call(hold(TOPIC, 50)).reserved().remove(0);
     assert_eq!((held.reservation.id, lost.reservation.id), (long, short));
-    // Two are asked for, and only the one comes.
+    // Two jobs are requested, and only this one is ready.
     let again = other.call(reserve(TOPIC, 2, MINUTE)).reserved();
     assert_eq!(again.len(), 1);
     assert_eq!((again[0].reservation.id, again[0].reservation.epoch), (short, 2));
@@ -237,7 +237,7 @@ fn j17_requests_that_wait_leave_with_their_connection() {
     let server = Server::start();
     let mut gone = Raw::open(server.addr());
     gone.ask(reserve(TOPIC, 1, MINUTE));
-    // It has been read, as what came behind it is answered.
+    // The reserve has arrived, because a later request is answered.
     gone.set(b"a", b"");
     drop(gone);
     let mut raw = Raw::open(server.addr());

@@ -1,5 +1,5 @@
-//! R4, W9, S10: what a peer can make the server hold is bounded. The server is a process of its
-//! own, so that its memory can be told from the test's.
+//! R4, W9, S10: a peer can make the server hold only bounded memory. The server is a separate
+//! process, so that its memory can be measured.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ impl Process {
     fn start() -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_wakeful"))
             .args(["serve", "--listen", "127.0.0.1:0", "--log", "error", "--durability", "memory"])
-            // Pings are one way to ask for answers; that they are too many has a test of its own.
+            // The flood of pings tests the memory of answers; the limit of pings has its own test.
             .args(["--limit", "rpc.control_frames_max=1000000000"])
             .stdout(Stdio::piped())
             .spawn()
@@ -30,7 +30,7 @@ impl Process {
         Self { child, addr }
     }
 
-    /// Bytes of memory in use.
+    /// Returns the memory in use, bytes.
     fn resident(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
@@ -45,7 +45,7 @@ impl Drop for Process {
     }
 }
 
-/// Sends as much as the server takes, at most `count` times `bytes`; tells how often.
+/// Sends as much as the server reads, up to `count` times `bytes`; returns the number of times.
 fn flood(raw: &Raw, bytes: &[u8], count: usize) -> usize {
     let mut socket = raw.socket();
     socket.set_write_timeout(Some(std::time::Duration::from_millis(200))).unwrap();
@@ -62,7 +62,7 @@ fn w9_a_peer_that_never_reads_costs_little_and_harms_nobody() {
     }
     let before = server.resident();
     let mut deaf = Vec::new();
-    // Each asks for a thousand answers of a MiB: 30 GiB, if they were kept.
+    // Each requests a thousand answers of a MiB: 30 GiB, if they were kept.
     for _ in 0..15 {
         let raw = Raw::open(server.addr);
         let requests: Vec<u8> = (1..=1000).flat_map(|id| request(id, get(b"a"))).collect();
@@ -75,7 +75,7 @@ fn w9_a_peer_that_never_reads_costs_little_and_harms_nobody() {
         raw.ask(body::watch_add(stream, 0, prefix(b""), From::Snapshot));
         deaf.push(raw);
     }
-    // Requests whose answers are small, as many as it takes.
+    // Requests with small answers, as many as are read.
     for _ in 0..5 {
         let raw = Raw::open(server.addr);
         let pings = crate::support::raw::frame(9, 0, 1, b"").repeat(10_000);
@@ -110,7 +110,7 @@ fn r4_what_is_only_announced_costs_nothing() {
     assert!(grown < 20 * MIB, "{} announcements cost {} MiB", peers.len(), grown / MIB);
 }
 
-/// Waits without end: refused at the limit of the connection, freed when it goes.
+/// Waits without a timeout are refused at the limit of the connection, and freed at its end.
 #[test]
 fn s10_parked_waits_are_limited_and_freed() {
     const WAITS: u64 = 100_000;

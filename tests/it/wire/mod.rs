@@ -1,4 +1,4 @@
-//! The TCP door, over raw sockets.
+//! The TCP port, over raw sockets.
 
 mod deadlines;
 mod document;

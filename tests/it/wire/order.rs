@@ -1,4 +1,4 @@
-//! Requests of one connection about jobs are done in order, whichever actor has the answer.
+//! Requests of one connection about jobs are executed in order, whichever actor answers.
 
 use crate::support::jobs::{cancel, get};
 use crate::support::raw::{Raw, request};
@@ -6,7 +6,8 @@ use crate::support::server::Server;
 
 const CANCELLED: u32 = 5;
 
-/// Whoever asked for a job in the same breath as it was cancelled was told that there is none.
+/// Regression: a request about a job in the same write as its cancel was answered as if the job did
+/// not exist.
 #[test]
 fn r1_a_job_that_was_just_cancelled_is_known() {
     let server = Server::start();

@@ -161,7 +161,7 @@ fn r1_the_same_idempotency_key_does_a_write_once() {
     assert_eq!(raw.status().revision, 2);
 }
 
-/// Whose reply was remembered for a while still was pushed out by the writes of others.
+/// A reply remembered for retries is not pushed out by the writes of another connection.
 #[test]
 fn s9_many_writes_of_one_connection_leave_the_replies_of_another() {
     let server = Server::start_with(|config| config.store.idempotency_keys_max = 20);
@@ -181,7 +181,7 @@ fn s9_many_writes_of_one_connection_leave_the_replies_of_another() {
     assert_eq!(busy.status().revision, revision + 1, "its own were forgotten");
 }
 
-/// Extreme numbers in every place there is one: each is answered, and the store lives on.
+/// Extreme numbers in every field: each request is answered, and the store continues.
 #[test]
 fn r4_no_number_is_too_large_or_too_small() {
     let server = Server::start();
@@ -232,7 +232,7 @@ fn r4_no_number_is_too_large_or_too_small() {
         ];
         for body in bodies {
             let id = raw.ask(body);
-            // Watches may show what there is in between.
+            // Watches may deliver the revisions in between.
             loop {
                 let answer = raw.next();
                 if answer.kind != PUSH {
@@ -246,7 +246,7 @@ fn r4_no_number_is_too_large_or_too_small() {
     assert!(server.wakeful().store().connected(), "the store lives");
 }
 
-/// R2: the work before it takes longer than the deadline allows, so it is not done.
+/// R2: the earlier work takes longer than the deadline allows, so the request is not executed.
 #[test]
 fn r2_expired_work_is_not_done() {
     let server = Server::start();
@@ -255,8 +255,8 @@ fn r2_expired_work_is_not_done() {
         (0..1000).map(|n| (format!("key-{n:04}").into_bytes(), &b"x"[..])).collect();
     let sets: Vec<(&[u8], &[u8])> = sets.iter().map(|(key, value)| (&key[..], *value)).collect();
     assert_eq!(raw.call(body::txn_of_sets(&sets)).kind, REPLY);
-    // One message to the store: 14 transactions of 1000 sets each, then one with a deadline of
-    // a millisecond, which no store does 14,000 sets in.
+    // One message to the store: 14 transactions of 1000 sets each, then one with a deadline of a
+    // millisecond, in which no store executes 14,000 sets.
     let mut bytes = Vec::new();
     for id in 101..115 {
         bytes.extend_from_slice(&request(id, body::txn_of_sets(&sets)));

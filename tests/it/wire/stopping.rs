@@ -1,4 +1,4 @@
-//! R5: a server that stops says so, ends what is in flight, and tells where to resume.
+//! R5: a stopping server sends a goodbye, ends requests in flight, and reports where to resume.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -55,7 +55,8 @@ fn r5_goodbye_tells_waits_and_watches_where_to_resume() {
     server.finish_stop(QUICKLY);
 }
 
-/// What a slow consumer was not shown yet comes before the end, or after where it resumes.
+/// Events that a slow consumer has not received are sent before the end, or follow the revision to
+/// resume from.
 #[test]
 fn r5_goodbye_loses_no_event_of_a_slow_consumer() {
     let mut server = patient();
@@ -63,7 +64,7 @@ fn r5_goodbye_loses_no_event_of_a_slow_consumer() {
     for _ in 0..20 {
         raw.set(b"a", &[b'x'; 10_000]);
     }
-    // The first frame of the batch goes out, then the window is used up.
+    // The first frame of the batch is sent, then the window is used up.
     let stream = raw.open_stream(1);
     raw.watch(stream, 1, key(b"a"), From::Revision(2));
     let mut shown = Vec::new();
@@ -91,7 +92,7 @@ fn r5_requests_after_goodbye_are_refused_and_nothing_is_lost() {
     let mut server = patient();
     let mut raw = Raw::open(server.addr());
     raw.set(b"a", &vec![b'x'; 1 << 20]);
-    // Keeps the connection in flight until it is cancelled.
+    // Keeps the connection in flight until the stream is cancelled.
     let stream = raw.open_stream(0);
     raw.watch(stream, 1, prefix(b"w"), From::Now);
     server.begin_stop();
@@ -99,7 +100,7 @@ fn r5_requests_after_goodbye_are_refused_and_nothing_is_lost() {
     let refusal = raw.call(get(b"a")).refusal();
     assert_eq!(refusal.code, UNAVAILABLE);
     raw.send(&frame(7, 0, stream, b""));
-    // Until the end come answers, and then no reset, although more is sent than is read.
+    // Answers arrive until the end without a reset, although more is sent than is read.
     let mut socket = raw.socket();
     for id in 1000..1100 {
         if socket.write_all(&request(id, set(b"b", &[b'x'; 1000]))).is_err() {
@@ -160,7 +161,7 @@ fn r5_a_client_says_goodbye() {
     let answer = raw.next();
     assert_eq!((answer.kind, answer.id), (REPLY, wait));
     raw.expect_end();
-    // Nothing in flight: closed at once.
+    // Nothing is in flight, so the connection is closed at once.
     let mut raw = Raw::open(server.addr());
     let requests = [request(1, get(b"a")), request(2, watch_add(9, 0, key(b"a"), From::Now))];
     raw.send(&[&requests.concat()[..], &frame(GOODBYE, 0, 0, b"")].concat());

@@ -15,7 +15,7 @@ fn wait_for(id: u64, timeout_ms: u64) -> Vec<u8> {
     request(id, body::wait(key(name.as_bytes()), body::CHANGED, timeout_ms))
 }
 
-/// Parks so many waits, each for a key of its own.
+/// Parks [`MANY`] waits, each for a key of its own.
 fn park_many(raw: &mut Raw, timeout_ms: u64) {
     let bytes: Vec<u8> = (1..=MANY).flat_map(|id| wait_for(id, timeout_ms)).collect();
     raw.send(&bytes);
@@ -115,7 +115,8 @@ fn t5_waits_whose_client_vanishes_leave_nothing() {
     }
 }
 
-/// In the service this grew out of, the eleventh event for a forgotten waiter blocked every write.
+/// In the predecessor of this service, the eleventh event for a forgotten waiter blocked every
+/// write.
 #[test]
 fn t5_events_for_a_waiter_that_went_away_block_no_write() {
     let server = Server::start();
@@ -123,7 +124,7 @@ fn t5_events_for_a_waiter_that_went_away_block_no_write() {
     for _ in 0..10 {
         let mut waiter = Raw::open(server.addr());
         waiter.park(body::wait(key(b"hot"), body::CHANGED, 600_000));
-        // One that never reads, one that is cancelled, one that vanishes.
+        // One that is never read, one that is cancelled, one whose client vanishes.
         let id = waiter.park(body::wait(key(b"hot"), body::CHANGED, 600_000));
         waiter.send(&frame(CANCEL, 0, id, b""));
     }
@@ -136,7 +137,7 @@ fn t5_events_for_a_waiter_that_went_away_block_no_write() {
     assert_eq!(lazy.next().kind, REPLY);
 }
 
-/// A cancel at every point of a wait's life: one answer, whichever it is.
+/// A cancel at any point of a wait's life: exactly one answer, of either kind.
 #[test]
 fn t1_a_cancel_and_an_event_at_once_make_one_answer() {
     let server = Server::start();

@@ -15,11 +15,11 @@ const WATCH_EXISTS: u16 = 10;
 const CANCELLED: u16 = 13;
 const ROOMY: u32 = 1 << 30;
 
-/// Puts the parts of deliveries together again, as a client has to.
+/// Joins the parts of deliveries, as a client must.
 #[derive(Default)]
 struct Shown {
     events: HashMap<u64, Vec<KeyValue>>,
-    /// Revision that goes on in the next delivery.
+    /// The revision that continues in the next delivery, by watch.
     open: HashMap<u64, u64>,
     fragments: usize,
 }
@@ -119,7 +119,7 @@ fn w10_unknown_streams_and_watches_are_errors_to_the_request() {
     assert_eq!(refusal.code, WATCH_NOT_FOUND);
     assert!(refusal.message.contains("77"), "{refusal:?}");
     assert_eq!(raw.call(watch_cancel(77, 0)).refusal().code, WATCH_NOT_FOUND);
-    // A request that is no stream.
+    // A request that is not a stream.
     let wait = raw.park(body::wait(key(b"a"), body::CHANGED, 60_000));
     assert_eq!(raw.call(watch_add(wait, 0, key(b"a"), From::Now)).refusal().code, WATCH_NOT_FOUND);
     let stream = raw.open_stream(ROOMY);
@@ -148,7 +148,7 @@ fn w9_pushes_stop_at_the_window_and_go_on_with_credit() {
             uncredited += push.body.len();
             shown.take(&push);
         } else {
-            // Nothing of it comes any more; the connection and its other stream go on.
+            // No more events of it arrive; the connection and its other stream continue.
             assert_eq!(setter.set(b"b", b""), setter.status().revision);
             assert_eq!(slow.next().id, quick, "after {n} events");
         }
@@ -241,7 +241,7 @@ fn w10_a_cancelled_stream_is_freed_and_says_so() {
     let server = Server::start();
     let (mut raw, mut setter) = (Raw::open(server.addr()), Raw::open(server.addr()));
     for round in 0..20 {
-        // Its id may be used again once it was answered.
+        // Its id may be reused once it was answered.
         raw.send(&request(1, stream_open(ROOMY)));
         raw.next().reply(15).end();
         for watch_id in 0..3 {
@@ -249,7 +249,7 @@ fn w10_a_cancelled_stream_is_freed_and_says_so() {
             raw.send(&request(2, add));
             assert_eq!(raw.next().reply(16).u64(), round + 1);
         }
-        // An event is on its way while the stream is cancelled.
+        // An event is on its way when the stream is cancelled.
         setter.ask(set(b"a", b""));
         raw.send(&frame(CANCEL, 0, 1, b""));
         let mut answer = raw.next();
@@ -314,7 +314,7 @@ fn t5_churn_of_streams_and_watches_leaves_nothing() {
     });
 }
 
-/// Streams with much to show share the connection with requests.
+/// Streams with much to deliver share the connection with requests.
 #[test]
 fn w9_busy_streams_do_not_keep_requests_waiting() {
     const STREAMS: u64 = 8;
