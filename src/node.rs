@@ -349,7 +349,8 @@ impl Wakeful {
         let over = tokio::time::Instant::now() + grace;
         self.inner.workers.stop(grace);
         // A closed mailbox means that the store has already stopped.
-        let _ = self.inner.store.send(StopStore).await;
+        // The other half of the time is for what clients still have to read.
+        let _ = self.inner.store.send(StopStore { within: grace / 2 }).await;
         // An error means that the queue is gone.
         let drained = self.inner.queue.send(DrainQueue).map(drop).shared();
         let _ = self.inner.storage.send(StopStorage).await;

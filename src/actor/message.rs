@@ -211,10 +211,13 @@ pub(crate) struct StreamReady(pub(crate) WatcherHandle, pub(crate) usize);
 #[rtype(result = "()")]
 pub(crate) struct ReadCapacity(pub(crate) OwnerId);
 
-/// Ends every wait and watch, and refuses everything from now on.
+/// Ends every wait and watch, and refuses everything from now on. Answered when all have ended.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct StopStore;
+pub(crate) struct StopStore {
+    /// The time for ending them in slices; the rest is ended at once.
+    pub(crate) within: Duration,
+}
 
 /// The journal has made progress.
 #[derive(Clone, Message)]

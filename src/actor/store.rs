@@ -1,5 +1,6 @@
 //! [`StoreActor`]: the owner of the store and its watchers, and its handling of messages.
 
+mod stop;
 mod turn;
 
 use std::collections::VecDeque;
@@ -10,8 +11,10 @@ use std::time::{Duration, Instant};
 use actix::{
     Actor, ActorContext, Addr, AsyncContext, Context, Handler, ResponseFuture, SpawnHandle,
 };
+use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, oneshot};
 
+use self::stop::StoreStop;
 use self::turn::{BegunFor, PendingShow};
 use super::awaited::FileRequestDeadlines;
 use super::awaiting_durability::StoreAnswer;
@@ -22,13 +25,12 @@ use super::fail_stop::FailStop;
 use super::lease_guard::LeaseGuard;
 use super::message::{
     CancelWaits, CloseStream, Execute, Halt, JournalProgressed, LocalStream, LocalWait, ParkedWait,
-    ReadCapacity, Requests, Show, StopStore, StreamReady, WaitFor, WatchFor,
+    ReadCapacity, Requests, StopStore, StreamReady, WaitFor, WatchFor,
 };
 use super::snapshot::OtherState;
 use super::snapshot::Snapshots;
 use super::work::{Applied, on_disk};
 use super::{Outlet, WatchSession};
-use crate::buffered::Buffered;
 use crate::environment;
 use crate::error::Error;
 use crate::failpoint;
@@ -78,7 +80,10 @@ pub struct StoreActor {
     /// Sessions that have their answer. They end when their address is dropped, which takes longer than
     /// answering and so happens after all answers of a turn are sent.
     pub(super) answered: Vec<Addr<WatchSession>>,
+    /// Whether everything is refused, because the service stops.
     pub(super) stopping: bool,
+    /// The stop in progress.
+    stop: Option<StoreStop>,
     pub(super) fail_stop: FailStop,
     leases: LeaseGuard,
     backlog: Backlog,
@@ -128,6 +133,7 @@ impl StoreActor {
             closing: VecDeque::new(),
             answered: Vec::new(),
             stopping: false,
+            stop: None,
             fail_stop,
             leases: LeaseGuard::default(),
             backlog: Backlog::default(),
@@ -328,25 +334,15 @@ impl Handler<ReadCapacity> for StoreActor {
 }
 
 impl Handler<StopStore> for StoreActor {
-    type Result = ();
+    type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, _: StopStore, ctx: &mut Self::Context) {
+    fn handle(&mut self, StopStore { within }: StopStore, ctx: &mut Self::Context) -> Self::Result {
         let turn = self.begin();
-        self.finish_write(&turn);
-        self.stopping = true;
-        let mut shown = None;
-        while self.showing.is_some() {
-            shown = self.show(&turn).or(shown);
-        }
-        self.send_last_batches();
-        for (stream, batch) in self.hub.stop() {
-            if let Some(session) = self.hub.address(stream) {
-                // bound: the last batch of this session
-                session.do_send(Show(stream, Buffered::uncounted(batch)));
-            }
-        }
+        let stopped = self.begin_stop(turn.reading() + within);
+        self.stop_some(&turn);
         self.finish(&turn, ctx);
-        self.release(shown);
+        // An error means that the store has ended.
+        Box::pin(stopped.map(drop))
     }
 }
 

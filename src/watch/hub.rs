@@ -6,7 +6,7 @@
 //! costs no memory, and no event is lost between a registration and the next write, because both happen
 //! here, one after the other.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::environment::RandomState;
@@ -450,19 +450,51 @@ impl<P> Hub<P> {
         Ok(())
     }
 
-    /// Ends every wait and watch when the service stops.
+    /// Ends up to `slice` waits and watches, from the slot `first` on, because the service stops. Returns
+    /// the last batches of their streams, and the slot to continue from; `None` after the last one. All
+    /// watchers of the newest events must be notified.
+    pub(crate) fn end_some(
+        &mut self,
+        first: u32,
+        slice: usize,
+    ) -> (Vec<(WatcherHandle, EventBatch)>, Option<u32>) {
+        debug_assert!(!self.is_notifying(), "a condition that is met is answered first");
+        let slots: Vec<u32> = self.places.from(first).take(slice).collect();
+        self.state.count_steps(slots.len());
+        let mut last = BTreeMap::<u32, EventBatch>::new();
+        for index in &slots {
+            match self.watchers.get(*index as usize).map(|watcher| &watcher.role) {
+                Some(WatcherRole::Wait(_)) => {
+                    self.end_wait(*index, |resume| StoreError::Stopping { resume });
+                }
+                Some(WatcherRole::Watch(watch)) => {
+                    let stream = watch.stream;
+                    let delivery = self.end_for_stop(*index);
+                    last.entry(stream).or_default().deliveries.extend(delivery);
+                }
+                None => {}
+            }
+        }
+        let handle = |index: u32| {
+            let stream = self.streams.get(index as usize)?;
+            Some(WatcherHandle { index, generation: stream.generation })
+        };
+        let last = last.into_iter().filter_map(|(stream, batch)| Some((handle(stream)?, batch)));
+        let next = slots.last().filter(|_| slots.len() == slice).map(|index| index + 1);
+        (last.collect(), next)
+    }
+
+    /// Runs [`end_some`](Self::end_some) to its end.
+    #[cfg(test)]
     pub(crate) fn stop(&mut self) -> Vec<(WatcherHandle, EventBatch)> {
         self.finish_notifying();
-        let waits: Vec<u32> = self
-            .watchers
-            .iter()
-            .filter(|(_, watcher)| matches!(watcher.role, WatcherRole::Wait(_)))
-            .map(|(index, _)| index as u32)
-            .collect();
-        for index in waits {
-            self.end_wait(index, |resume| StoreError::Stopping { resume });
+        let (mut last, mut next) = (Vec::new(), Some(0));
+        while let Some(first) = next {
+            let (batches, more) = self.end_some(first, 2);
+            last.extend(batches);
+            next = more;
         }
-        self.end_streams()
+        last
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::environment::RandomState;
 
-use super::batch::{EventBatch, WatchDelivery, WatchUpdate};
+use super::batch::{WatchDelivery, WatchUpdate};
 use super::collect::end_error;
 use super::hub::Hub;
 use super::watcher::{
@@ -255,39 +255,16 @@ impl<P> Hub<P> {
         }
     }
 
-    /// Ends every stream, with a last batch that reports the end of each watch.
-    pub(super) fn end_streams(&mut self) -> Vec<(WatcherHandle, EventBatch)> {
+    /// Ends a watch because the service stops; returns its last delivery, which states where to resume.
+    pub(super) fn end_for_stop(&mut self, index: u32) -> Option<WatchDelivery> {
+        let watch = self.watch_mut(index)?;
+        let (watch_id, cursor, snapshot) = (watch.watch_id, watch.cursor, watch.snapshot.take());
+        let error = end_error(&self.state, cursor, snapshot.as_deref(), |resume| {
+            StoreError::Stopping { resume: Some(resume) }
+        });
+        self.drop_watch(index);
         let view = View { previous: false, keys_only: false };
-        let handles: Vec<WatcherHandle> = self
-            .streams
-            .iter()
-            .map(|(index, stream)| WatcherHandle {
-                index: index as u32,
-                generation: stream.generation,
-            })
-            .collect();
-        let mut last = Vec::new();
-        for handle in handles {
-            let Ok(stream) = self.stream(handle) else { continue };
-            let watches: Vec<(u64, u32)> =
-                stream.ids.iter().map(|(id, index)| (*id, *index)).collect();
-            let mut batch = EventBatch::default();
-            for (watch_id, index) in watches {
-                let Some(watch) = self.watch_mut(index) else { continue };
-                let (cursor, snapshot) = (watch.cursor, watch.snapshot.take());
-                let error = end_error(&self.state, cursor, snapshot.as_deref(), |resume| {
-                    StoreError::Stopping { resume: Some(resume) }
-                });
-                batch.deliveries.push(WatchDelivery {
-                    watch_id,
-                    view,
-                    update: WatchUpdate::Ended(error),
-                });
-                self.drop_watch(index);
-            }
-            last.push((handle, batch));
-        }
-        last
+        Some(WatchDelivery { watch_id, view, update: WatchUpdate::Ended(error) })
     }
 
     pub(super) fn stream(&self, handle: WatcherHandle) -> Result<&EventStream<P>, StoreError> {

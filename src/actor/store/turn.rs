@@ -76,10 +76,11 @@ impl StoreActor {
         }
         // Looking for batches notifies watchers, too.
         self.send_answers();
+        self.conclude_stop();
         self.arm(turn, ctx);
     }
 
-    fn send_answers(&mut self) {
+    pub(super) fn send_answers(&mut self) {
         for answer in self.hub.take_answers() {
             // bound: the one answer of this session
             answer.address.do_send(WaitAnswered(answer.outcome.map_err(Error::from)));
@@ -88,24 +89,12 @@ impl StoreActor {
     }
 
     /// Looks for the next batch of a stream, and sends it.
-    fn send_batch(&mut self) {
+    pub(super) fn send_batch(&mut self) {
         if let NextBatch::Batch(stream, batch) = self.hub.next_batch()
             && let Some(session) = self.hub.address(stream)
         {
             // bound: one batch until the session's consumer is ready again
             session.do_send(Show(stream, batch));
-        }
-    }
-
-    /// Sends the batches that turns were too short for: a ready consumer gets the events of every
-    /// write that is visible before the stop ends its stream. Each stream is examined once.
-    pub(super) fn send_last_batches(&mut self) {
-        self.hub.finish_notifying();
-        for _ in 0..self.hub.open_streams() {
-            if !self.hub.has_batch() {
-                break;
-            }
-            self.send_batch();
         }
     }
 
@@ -148,6 +137,7 @@ impl StoreActor {
             || !self.answered.is_empty()
             || !self.backlog.is_empty()
             || self.showing.is_some()
+            || self.stop.is_some()
             || self.snapshots.must_write();
         let mut deadline = self.hub.next_deadline();
         if let Some(durability_queue) = &self.durability_queue {
@@ -206,6 +196,7 @@ impl StoreActor {
         self.deliver(&turn);
         self.expire(&turn);
         let shown = self.show(&turn);
+        self.stop_some(&turn);
         if let Some(durability_queue) = &mut self.durability_queue {
             let other_state = &mut self.other_state;
             self.snapshots.write(

@@ -2,15 +2,21 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::{FutureExt as _, StreamExt as _};
+
 use super::*;
 use crate::actor::AnswerSink;
 use crate::actor::message::{
-    Done, JobTask, JobTasks, OwnerGone, Requests, Task, TaskAnswer, TaskAnswers, TaskRequest,
+    Done, JobTask, JobTasks, OwnerGone, Requests, StopStore, Task, TaskAnswer, TaskAnswers,
+    TaskRequest,
 };
 use crate::fair::ClientId;
 use crate::model::{JobRequest, PushOptions, PushRequest, ReserveRequest};
 use crate::watch::WatchOwner;
-use crate::{Jobs as _, KeyRange, RangeRequest, Reply};
+use crate::{
+    Details, ErrorCode, Jobs as _, KeyRange, RangeRequest, Reply, WaitRequest, WatchItem,
+    WatchRequest,
+};
 
 struct Nowhere;
 
@@ -134,7 +140,10 @@ async fn r2_a_request_to_the_queue_that_waits_is_answered_at_its_deadline_and_no
     let mut config = Config::new();
     config.rpc.turn_max = Duration::from_secs(60);
     let wakeful = Wakeful::start(config).unwrap();
-    let jobs = vec![PushRequest::new("t", "p"); 1_000];
+    let push = || {
+        let jobs = vec![PushRequest::new("t", "p"); 1_000];
+        JobRequest::Push { jobs, wait: Duration::ZERO }
+    };
     let waits = || {
         vec![
             JobRequest::Reserve(ReserveRequest { wait: None, ..ReserveRequest::new("empty") }),
@@ -142,16 +151,20 @@ async fn r2_a_request_to_the_queue_that_waits_is_answered_at_its_deadline_and_no
         ]
     };
     for wait in waits() {
-        let push = JobRequest::Push { jobs: jobs.clone(), wait: Duration::ZERO };
-        let (mut message, mut answers) = job_message(vec![push, wait]);
-        let deadline = Instant::now() + Duration::from_millis(200);
-        message.works[1].deadline = Some(deadline);
+        // The turn has taken long when it comes to the request that waits.
+        let mut requests: Vec<JobRequest> = (0..10).map(|_| push()).collect();
+        requests.push(wait);
+        let (mut message, mut answers) = job_message(requests);
+        let deadline = Instant::now() + Duration::from_secs(1);
+        message.works[10].deadline = Some(deadline);
         wakeful.queue().do_send(message);
-        assert!(within(answers.recv()).await.unwrap().is_ok());
+        for _ in 0..10 {
+            assert!(within(answers.recv()).await.unwrap().is_ok());
+        }
         let answered = async {
             while answers.is_empty() {
                 // Each is a turn that looks for what is due.
-                wakeful.topic_info("t").await.unwrap();
+                wakeful.topics().await.unwrap();
             }
         };
         within(answered).await;
@@ -360,4 +373,67 @@ async fn t1_a_wait_behind_very_many_others_is_answered_without_another_message()
     assert!(matches!(within(met).await.unwrap(), Ok(crate::WaitOutcome::Met { .. })));
     drop(unmet);
     wakeful.stop().await;
+}
+
+/// Each turn of the stop does one step here: the test counts turns, not time.
+#[actix_rt::test]
+async fn s10_others_have_their_turn_while_a_stop_ends_waits_and_watches() {
+    const STREAMS: usize = 200;
+    let mut config = Config::new();
+    config.rpc.turn_max = Duration::ZERO;
+    let wakeful = Wakeful::start(config).unwrap();
+    let mut watches = Vec::new();
+    for _ in 0..STREAMS {
+        watches.push(within(wakeful.watch(WatchRequest::new(KeyRange::all()))).await.unwrap());
+    }
+    let mut wait = Box::pin(wakeful.wait(WaitRequest::new(KeyRange::key("never"))));
+    assert!((&mut wait).now_or_never().is_none());
+    within(wakeful.set(SetRequest::new("a", "1"))).await.unwrap();
+    let store = wakeful.store().clone();
+    let stopping = store.send(StopStore { within: Duration::from_secs(60) });
+    let stopping = actix_rt::spawn(async move { stopping.await.unwrap() });
+    for _ in 0..20 {
+        let answers = within(store.send(message(2, vec![get("a")]))).await.unwrap();
+        let refused = |answer: &TaskAnswer| matches!(answer, TaskAnswer::Now(Err(error)) if error.code == ErrorCode::Unavailable);
+        assert!(answers.done.iter().all(refused), "new requests are refused");
+        assert!(!stopping.is_finished(), "all of it was done in a turn of others");
+    }
+    within(stopping).await.unwrap();
+    assert_eq!(within(wait).await.unwrap_err().code, ErrorCode::Unavailable);
+    for mut watch in watches {
+        let first = within(watch.next()).await.unwrap().unwrap();
+        assert!(matches!(first, WatchItem::Events { revision: 2, .. }), "{first:?}");
+        let last = within(watch.next()).await.unwrap().unwrap_err();
+        assert_eq!(last.details, Details::Resume { revision: 3 });
+    }
+    within(wakeful.stop()).await;
+}
+
+#[actix_rt::test]
+async fn r5_a_stop_whose_time_is_over_ends_the_rest_at_once() {
+    let mut config = Config::new();
+    config.rpc.turn_max = Duration::ZERO;
+    let wakeful = Wakeful::start(config).unwrap();
+    let mut watches = Vec::new();
+    for _ in 0..200 {
+        watches.push(within(wakeful.watch(WatchRequest::new(KeyRange::all()))).await.unwrap());
+    }
+    within(wakeful.set(SetRequest::new("a", "1"))).await.unwrap();
+    let store = wakeful.store().clone();
+    let slow = store.send(StopStore { within: Duration::from_secs(60) });
+    let slow = actix_rt::spawn(async move { slow.await.unwrap() });
+    let at_once = store.send(StopStore { within: Duration::ZERO });
+    let at_once = actix_rt::spawn(async move { at_once.await.unwrap() });
+    let mut turns = 0;
+    while !at_once.is_finished() {
+        within(store.send(message(2, vec![get("a")]))).await.unwrap();
+        turns += 1;
+        assert!(turns < 20, "it is done in slices");
+    }
+    within(slow).await.unwrap();
+    for mut watch in watches {
+        assert!(within(watch.next()).await.unwrap().is_ok());
+        assert!(within(watch.next()).await.unwrap().is_err());
+    }
+    within(wakeful.stop()).await;
 }
