@@ -13,7 +13,7 @@ use crate::handle::Wakeful;
 use crate::rpc::link::{self, DialHandle, DialOptions};
 use crate::rpc::server::{LinkIntake, SocketAcceptor};
 #[cfg(feature = "tls")]
-use crate::rpc::tls::{HandshakeLimits, TlsConfig, TlsHandshaker, TlsListener};
+use crate::rpc::tls::{Certificates, HandshakeLimits, TlsConfig, TlsHandshaker, TlsListener};
 use crate::runtime::require_arbiter;
 
 impl Wakeful {
@@ -65,15 +65,18 @@ impl Wakeful {
         config: TlsConfig,
     ) -> Result<TlsListener, Error> {
         require_arbiter("Wakeful::listen_tls")?;
-        let door = TlsHandshaker::open(config, self.door_limits())?;
+        let door = self.tls_door(Certificates::open(config)?)?;
         let addr =
             self.open_door(bind(addr).await?, SocketAcceptor::Tls(Arc::clone(&door))).await?;
         Ok(door.handle(addr))
     }
 
+    /// Returns the handshake of a TLS port of this node, with files already read. All ports of a node
+    /// share its bound of log lines.
     #[cfg(feature = "tls")]
-    fn door_limits(&self) -> HandshakeLimits {
-        HandshakeLimits::of(&self.rpc(), self.strangers().clone())
+    pub(crate) fn tls_door(&self, certificates: Certificates) -> Result<Arc<TlsHandshaker>, Error> {
+        let limits = HandshakeLimits::of(&self.rpc(), self.strangers().clone());
+        TlsHandshaker::start(certificates, limits)
     }
 
     /// Opens a TLS port on a socket that already listens. Otherwise like
@@ -89,7 +92,7 @@ impl Wakeful {
         config: TlsConfig,
     ) -> Result<TlsListener, Error> {
         require_arbiter("Wakeful::listen_tls_on")?;
-        let door = TlsHandshaker::open(config, self.door_limits())?;
+        let door = self.tls_door(Certificates::open(config)?)?;
         self.listen_at_door(listener, &door).await
     }
 
@@ -163,4 +166,45 @@ async fn bind(addr: impl ToSocketAddrs) -> Result<TcpListener, Error> {
 fn take_over(listener: std::net::TcpListener) -> Result<TcpListener, Error> {
     let taken = listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener));
     taken.map_err(|error| cannot_listen(&error))
+}
+
+#[cfg(all(test, feature = "tls", feature = "cli"))]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+    use crate::Config;
+    use crate::stranger_lines::LineKind;
+    use crate::test_timeout::within;
+
+    /// Regression: the TLS port of `serve`, whose files are read before the node starts, had a bound of its
+    /// own.
+    #[actix_rt::test]
+    async fn z32_all_ports_of_a_node_share_the_bound_of_what_strangers_log() {
+        let sink = tracing_subscriber::fmt().with_writer(std::io::sink).finish();
+        let _logged = tracing::subscriber::set_default(sink);
+        let directory = tempfile::tempdir().unwrap();
+        let (cert, key) = (directory.path().join("cert"), directory.path().join("key"));
+        let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        std::fs::write(&cert, pair.cert.pem()).unwrap();
+        std::fs::write(&key, pair.signing_key.serialize_pem()).unwrap();
+        std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .unwrap();
+        let mut config = Config::new();
+        config.rpc.stranger_lines_max = 2;
+        let node = Wakeful::start(config).unwrap();
+        for _ in 0..2 {
+            let certificates = Certificates::open(TlsConfig::new(&cert, &key)).unwrap();
+            let door = node.tls_door(certificates).unwrap();
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let port = node.listen_at_door(listener, &door).await.unwrap();
+            let mut stranger = tokio::net::TcpStream::connect(port.addr()).await.unwrap();
+            stranger.write_all(b"this is no TLS").await.unwrap();
+            let mut answer = Vec::new();
+            within(stranger.read_to_end(&mut answer)).await.unwrap();
+            assert!(!answer.is_empty(), "it is refused, which is logged");
+        }
+        assert!(!node.strangers().admits(LineKind::Handshake), "the two lines are all");
+        within(node.stop()).await;
+    }
 }

@@ -2,8 +2,6 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-#[cfg(feature = "tls")]
-use std::sync::Arc;
 
 use serde_json::json;
 use tokio::net::TcpSocket;
@@ -11,11 +9,8 @@ use tokio::net::TcpSocket;
 use crate::address::cannot_listen;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
-use crate::config::RpcConfig;
 #[cfg(feature = "tls")]
-use crate::rpc::tls::{HandshakeLimits, TlsHandshaker};
-#[cfg(feature = "tls")]
-use crate::stranger_lines::StrangerLines;
+use crate::rpc::tls::Certificates;
 use crate::{Error, Wakeful};
 
 /// Maximum number of connections that wait to be accepted; tokio's default.
@@ -48,7 +43,7 @@ impl Ports {
 
     /// Binds the ports, so that an unavailable address is known before anything else starts.
     /// Clients cannot connect yet.
-    pub(super) async fn bind(self, config: &RpcConfig) -> Result<BoundPorts, Failure> {
+    pub(super) async fn bind(self) -> Result<BoundPorts, Failure> {
         let mut passed = self.passed;
         let mut bound = BoundPorts::default();
         if let Some(listen) = self.plain {
@@ -58,14 +53,11 @@ impl Ports {
         }
         #[cfg(feature = "tls")]
         if let Some((listen, tls)) = self.tls {
-            let door =
-                TlsHandshaker::open(tls, HandshakeLimits::of(config, StrangerLines::new(config)))?;
+            let certificates = Certificates::open(tls)?;
             let what = format!("(for the TLS port at {listen})");
             let sockets = sockets(&mut passed, &listen).await;
-            bound.tls = Some((door, sockets.map_err(|error| cannot(error, &what))?));
+            bound.tls = Some((certificates, sockets.map_err(|error| cannot(error, &what))?));
         }
-        #[cfg(not(feature = "tls"))]
-        let _ = config;
         Ok(bound)
     }
 }
@@ -75,7 +67,7 @@ impl Ports {
 pub(super) struct BoundPorts {
     plain: Vec<PortSocket>,
     #[cfg(feature = "tls")]
-    tls: Option<(Arc<TlsHandshaker>, Vec<PortSocket>)>,
+    tls: Option<(Certificates, Vec<PortSocket>)>,
 }
 
 impl BoundPorts {
@@ -92,7 +84,8 @@ impl BoundPorts {
             opened.note(addr, false, out);
         }
         #[cfg(feature = "tls")]
-        if let Some((door, sockets)) = self.tls {
+        if let Some((certificates, sockets)) = self.tls {
+            let door = wakeful.tls_door(certificates)?;
             for socket in sockets {
                 let (listener, what) = socket.listen()?;
                 let listened = wakeful.listen_at_door(listener, &door).await;

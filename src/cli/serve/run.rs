@@ -38,7 +38,7 @@ pub(super) async fn run(start: StartParameters, out: &mut Output) -> Result<Exit
     let orders = SignalRequests::new().map_err(|error| Failure::io("signals", &error))?;
     let StartParameters { args, config, auth, ports, links, mut log, given, report } = start;
     // Before the data is touched: a start that cannot succeed changes nothing.
-    let bound = ports.bind(&config.rpc).await?;
+    let bound = ports.bind().await?;
     let wakeful = match args.durability {
         ServedDurability::Memory => Wakeful::start(config)?,
         ServedDurability::Fsync | ServedDurability::Interval => {

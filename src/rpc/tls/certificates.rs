@@ -17,7 +17,7 @@ use x509_cert::ext::pkix::BasicConstraints;
 use super::{ClientCertificates, TlsConfig, pem, provider};
 use crate::error::{Error, ErrorCode};
 
-pub(super) struct Certificates {
+pub(crate) struct Certificates {
     config: TlsConfig,
     state: Mutex<CertificatesState>,
 }
@@ -61,7 +61,7 @@ impl Certificates {
     /// # Errors
     ///
     /// `InvalidArgument`, naming the file that cannot be used.
-    pub(super) fn open(config: TlsConfig) -> Result<Self, Error> {
+    pub(crate) fn open(config: TlsConfig) -> Result<Self, Error> {
         let files = Files::read(&config);
         let (current, not_after) = build(&config, &files)?;
         let cert = config.cert.display();

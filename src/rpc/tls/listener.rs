@@ -90,16 +90,27 @@ impl HandshakeLimits {
 }
 
 impl TlsHandshaker {
-    /// Reads the files, and starts to check them for changes every `check_interval`, unless that is
-    /// zero. Needs a tokio runtime.
+    /// Reads the files, and [starts](Self::start).
     ///
     /// # Errors
     ///
-    /// `InvalidArgument` for a file that cannot be used; `Unavailable` if a thread cannot be
-    /// started.
+    /// `InvalidArgument` for a file that cannot be used; otherwise those of [`start`](Self::start).
     pub(crate) fn open(config: TlsConfig, limits: HandshakeLimits) -> Result<Arc<Self>, Error> {
+        Self::start(Certificates::open(config)?, limits)
+    }
+
+    /// Starts the thread for handshakes, and to check the files for changes every `check_interval`,
+    /// unless that is zero. Needs a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` if a thread cannot be started.
+    pub(crate) fn start(
+        certificates: Certificates,
+        limits: HandshakeLimits,
+    ) -> Result<Arc<Self>, Error> {
         let HandshakeLimits { handshakes_max, check_interval, lines, timeout } = limits;
-        let certificates = Arc::new(Certificates::open(config)?);
+        let certificates = Arc::new(certificates);
         let handshakes = Handshakes::start(handshakes_max, lines.clone()).map_err(|error| {
             Error::new(
                 ErrorCode::Unavailable,

@@ -47,12 +47,13 @@ mod stream;
 
 use std::sync::Arc;
 
+#[cfg(feature = "server")]
+pub(crate) use certificates::Certificates;
 pub(crate) use client::{connect, lost};
 #[cfg(feature = "server")]
 pub use config::{ClientCertificates, TlsConfig};
 #[cfg(feature = "server")]
 pub use listener::TlsListener;
-#[cfg(feature = "server")]
 pub(crate) use listener::{AcceptedPeer, HandshakeLimits, TlsHandshaker};
 
 #[cfg(any(test, feature = "internals"))]
