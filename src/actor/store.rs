@@ -89,8 +89,9 @@ pub struct StoreActor {
     backlog: Backlog,
     /// Durable changes that are not visible yet because a turn was too short.
     showing: Option<PendingShow>,
-    /// The caller of the large write in progress; `None` if it is the expiry of a lease.
-    begun_for: Option<BegunFor>,
+    /// The callers of the large write in progress and of those that were not answered yet, in the order
+    /// of the writes; the expiry of a lease has none.
+    begun_for: VecDeque<BegunFor>,
     turn_max: Duration,
 }
 
@@ -138,7 +139,7 @@ impl StoreActor {
             leases: LeaseGuard::default(),
             backlog: Backlog::default(),
             showing: None,
-            begun_for: None,
+            begun_for: VecDeque::new(),
             turn_max,
         };
         actor.draw_lease_ids();
@@ -214,7 +215,7 @@ impl Handler<Execute> for StoreActor {
                 Applied::Done(reply, until) => (reply, until),
                 Applied::Begun(level) => {
                     let (caller, answered) = oneshot::channel();
-                    self.begun_for = Some(BegunFor::Local(caller, level, deadline));
+                    self.begun_for.push_back(BegunFor::Local(caller, level, deadline));
                     self.finish(&turn, ctx);
                     return Box::pin(answer_of(answered));
                 }

@@ -66,8 +66,7 @@ impl<P> Hub<P> {
         self.record(now);
         self.notify(before);
         if !is_expiry {
-            debug_assert!(self.finished.is_none(), "a reply is taken before the next write ends");
-            self.finished = Some(reply);
+            self.finished.push_back(reply);
         }
         true
     }
@@ -77,9 +76,9 @@ impl<P> Hub<P> {
         while !self.go_on(now, usize::MAX) {}
     }
 
-    /// Takes the reply to a large write that is complete.
+    /// Takes the reply to the first large write that is complete.
     pub(crate) fn take_finished(&mut self) -> Option<Result<Reply, StoreError>> {
-        self.finished.take()
+        self.finished.pop_front()
     }
 
     /// Returns whether a large write is in progress, or its watchers are still to be notified. Every

@@ -56,8 +56,8 @@ pub(crate) struct Hub<P> {
     pub(super) answers: Vec<WaitAnswer<P>>,
     /// The events whose watchers are not all notified yet.
     pub(super) notices: Notices,
-    /// The reply to a large write that is complete.
-    pub(super) finished: Option<Result<Reply, StoreError>>,
+    /// The replies to large writes that are complete, in the order of the writes.
+    pub(super) finished: VecDeque<Result<Reply, StoreError>>,
     /// The changes that were not handed to the journal yet; empty without a journal.
     records: Records,
 }
@@ -92,7 +92,7 @@ impl<P> Hub<P> {
             paused: PausedStreams::default(),
             answers: Vec::new(),
             notices: Notices::default(),
-            finished: None,
+            finished: VecDeque::new(),
             records: Records::new(),
         }
     }

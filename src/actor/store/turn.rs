@@ -15,9 +15,9 @@ use crate::config::Durability;
 use crate::environment;
 use crate::error::Error;
 use crate::journal::RecordSeq;
-use crate::model::CallReply;
+use crate::model::{CallReply, Reply};
 use crate::pace::{self, Turn};
-use crate::store::{Mark, Micros};
+use crate::store::{Mark, Micros, StoreError};
 use crate::watch::NextBatch;
 
 /// The number of events of a large write between two readings of the clock: some tens of microseconds.
@@ -300,8 +300,7 @@ impl StoreActor {
     pub(super) fn put_off(&mut self, mut batch: RequestBatch) -> DeferredReply {
         if batch.begun.is_some() {
             let later = batch.later();
-            debug_assert!(self.begun_for.is_none(), "one large write at a time");
-            self.begun_for = Some(BegunFor::Connection(Box::new(batch)));
+            self.begun_for.push_back(BegunFor::Connection(Box::new(batch)));
             return later;
         }
         if self.must_hold(&batch) { self.backlog.hold(batch) } else { self.backlog.push(batch) }
@@ -339,9 +338,14 @@ impl StoreActor {
         self.deliver(turn);
     }
 
-    /// Sends the reply to a complete large write to its caller; the message of a connection continues.
+    /// Sends the replies to complete large writes to their callers; the message of a connection continues.
     fn deliver(&mut self, turn: &Turn) {
-        let Some(reply) = self.hub.take_finished() else { return };
+        while let Some(reply) = self.hub.take_finished() {
+            self.deliver_one(turn, reply);
+        }
+    }
+
+    fn deliver_one(&mut self, turn: &Turn, reply: Result<Reply, StoreError>) {
         // A withheld answer waits for the records handed over so far.
         self.hand_over(turn);
         if let Some(durability_queue) = &self.durability_queue {
@@ -356,7 +360,7 @@ impl StoreActor {
             self.durability_queue.as_ref().and_then(|durability_queue| durability_queue.failed());
         let reply =
             |durability| reply.map(|reply| CallReply { reply, durability }).map_err(Error::from);
-        match self.begun_for.take() {
+        match self.begun_for.pop_front() {
             Some(BegunFor::Connection(mut batch)) => {
                 if let Some(begun) = batch.begun.take() {
                     let until = until(begun.level);

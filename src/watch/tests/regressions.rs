@@ -116,6 +116,25 @@ fn a_search_that_is_ended_resumes_where_it_was() {
     assert_eq!(hub.answers(), ["2: Stopping { resume: Some(4) }"]);
 }
 
+/// In a release build, the reply to a large write replaced one that was not taken yet, whose caller got no
+/// answer.
+#[test]
+fn s2_each_large_write_has_its_reply_however_late_that_is_taken() {
+    let mut hub = hub_with(|store, _| store.slice_max = 1);
+    let set = |key: &str| TxnOp::Set(SetRequest::new(key, "v"));
+    let write = |keys: &[&str]| {
+        let success = keys.iter().map(|key| set(key)).collect();
+        KvRequest::Txn(TxnRequest { success, ..TxnRequest::default() })
+    };
+    assert!(hub.begin(0, None, write(&["a", "b"])).is_none(), "it is large");
+    assert!(hub.begin(0, None, write(&["c", "d"])).is_none(), "it is large");
+    hub.finish_write(0);
+    let revisions: Vec<u64> = std::iter::from_fn(|| hub.take_finished())
+        .map(|reply| reply.unwrap().revision().unwrap())
+        .collect();
+    assert_eq!(revisions, [2, 3]);
+}
+
 /// Each cancelled search left its entry in the queue of searches, to be cleared one per turn.
 #[test]
 fn a_cancelled_search_leaves_nothing() {
