@@ -103,42 +103,65 @@ impl SharedLog {
 }
 
 impl JournalLog {
-    /// Checks that more can be written; `grows` is the approximate number of bytes of log that the
-    /// request takes if it may grow the store.
-    pub(super) fn check(&mut self, grows: Option<u64>) -> Result<(), Error> {
+    /// Checks that a change can be written that does not grow the store.
+    pub(super) fn check(&mut self) -> Result<(), Error> {
+        self.check_open()?;
+        self.check_space_to_shrink()
+    }
+
+    /// Checks that a change of about `bytes` of log can be written. `grows` returns whether the change
+    /// grows the store, and is called only if there is no space for growth: a change that is permitted
+    /// all the same must not count as one that was refused.
+    pub(super) fn check_growth(
+        &mut self,
+        bytes: u64,
+        grows: impl FnOnce() -> bool,
+    ) -> Result<(), Error> {
+        self.check_open()?;
+        let admitted = self.admitted.saturating_add(bytes);
+        if self.no_space.is_none() && self.has_space_to_grow(admitted) {
+            self.admitted = admitted;
+            return Ok(());
+        }
+        if !grows() {
+            return self.check_space_to_shrink();
+        }
+        let why = self.no_space.as_ref().map(no_space);
+        Err(why.unwrap_or_else(|| self.lack(admitted)))
+    }
+
+    /// Checks that the journal accepts records.
+    fn check_open(&self) -> Result<(), Error> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
+        let Some(journal) = &self.journal else {
+            return Err(StoreError::Stopping { resume: None }.into());
+        };
         let max = self.config.pending_bytes_max;
-        if self.journal.as_ref().is_none_or(|journal| journal.pending_bytes() >= max) {
+        if journal.pending_bytes() >= max {
             let what = "the disk does not keep up with the writes; try again later";
             return Err(StoreError::limit("journal.pending_bytes_max", max, what).into());
         }
-        let Some(bytes) = grows else { return self.check_space_to_shrink() };
-        if let Some(why) = &self.no_space {
-            return Err(no_space(why));
-        }
-        let admitted = self.admitted.saturating_add(bytes);
-        if self.log_bytes.saturating_add(admitted) > self.ample_until {
-            self.check_space_to_grow(admitted)?;
-        }
-        self.admitted = admitted;
         Ok(())
     }
 
-    /// Checks that there is space for `bytes` more, and beside them for the snapshot which frees
+    /// Returns whether there is space for `bytes` more, and beside them for the snapshot which frees
     /// space after deletions, and for the segment that it needs.
     ///
     /// Once there was none, nothing grows before the snapshot of what was written since: a write that
     /// came before it would keep the events of the last revision in the history, and so in the snapshot,
     /// although the deletion they record is to free their space.
-    fn check_space_to_grow(&mut self, bytes: u64) -> Result<(), Error> {
-        let awaits_snapshot = self.lacks_room && self.log_bytes > 0;
-        if awaits_snapshot || !self.has_ample_space(bytes) {
-            return Err(self.lack(bytes));
+    fn has_space_to_grow(&mut self, bytes: u64) -> bool {
+        if self.log_bytes.saturating_add(bytes) <= self.ample_until {
+            return true;
         }
-        self.lacks_room = false;
-        Ok(())
+        let awaits_snapshot = self.lacks_room && self.log_bytes > 0;
+        let has_space = !awaits_snapshot && self.has_ample_space(bytes);
+        if has_space {
+            self.lacks_room = false;
+        }
+        has_space
     }
 
     /// Checks that a record which shrinks the store fits in the existing segments, or that another

@@ -202,8 +202,8 @@ impl QueueActor {
         match request.facts().disk {
             DiskUse::Nothing => Ok(()),
             DiskUse::Conclusion => log.failed().cloned().map_or(Ok(()), Err),
-            DiskUse::Record | DiskUse::Files => log.check(None),
-            DiskUse::Growth => log.check(Some(request.log_bytes())),
+            DiskUse::Record | DiskUse::Files => log.check(),
+            DiskUse::Growth => log.check_growth(request.log_bytes(), || true),
         }
     }
 

@@ -339,10 +339,9 @@ fn check_capacity(
     state: &StoreState,
     request: &KvRequest,
 ) -> Result<(), Error> {
-    let checked = log.check(bytes_set(request));
-    match checked {
-        Err(_) if !grows(state, request) => log.check(None),
-        checked => checked,
+    match bytes_set(request) {
+        Some(bytes) => log.check_growth(bytes, || grows(state, request)),
+        None => log.check(),
     }
 }
 

@@ -113,7 +113,7 @@ impl QueueActor {
         let Some(durability_queue) = &self.durability_queue else { return };
         let mut queue = self.queue.borrow_mut();
         let Some(bytes) = queue.due_push_bytes(now) else { return };
-        let checked = durability_queue.log.get_mut().check(Some(bytes));
+        let checked = durability_queue.log.get_mut().check_growth(bytes, || true);
         queue.set_disk_full(checked.is_err_and(|error| error.code == ErrorCode::NoSpace));
     }
 

@@ -5,6 +5,7 @@ mod fenced;
 mod hangs;
 mod jobs;
 mod leases;
+mod log;
 mod poison;
 mod snapshots;
 mod space;
