@@ -12,7 +12,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actix::{Addr, MailboxError};
-use futures_util::future::BoxFuture;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, join_all};
 use parking_lot::RwLock;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
@@ -120,6 +121,15 @@ pub(crate) trait Door: Send {
     /// `drained` completes, no job is handed out any more, and no connection is waited for because
     /// of its jobs.
     fn finish<'a>(&'a mut self, grace: Duration, drained: BoxFuture<'a, ()>) -> BoxFuture<'a, ()>;
+}
+
+/// Finishes all doors at the same time: no door waits for the peers of another.
+pub(crate) async fn finish_all<D>(doors: &mut [Box<dyn Door>], grace: Duration, drained: &D)
+where
+    D: Future<Output = ()> + Clone + Send + 'static,
+{
+    let finishing = doors.iter_mut().map(|door| door.finish(grace, drained.clone().boxed()));
+    join_all(finishing).await;
 }
 
 impl Wakeful {
@@ -269,5 +279,45 @@ pub(crate) fn gone() -> Error {
 impl fmt::Debug for Wakeful {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Wakeful").field("store_id", &self.inner.store_id).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::Barrier;
+
+    use super::*;
+
+    /// A door that ends once the other does.
+    struct Mutual(Arc<Barrier>);
+
+    impl Door for Mutual {
+        fn is_over(&self) -> bool {
+            false
+        }
+
+        fn say_goodbye(&self) {}
+
+        fn finish<'a>(&'a mut self, _: Duration, drained: BoxFuture<'a, ()>) -> BoxFuture<'a, ()> {
+            async move {
+                drained.await;
+                self.0.wait().await;
+            }
+            .boxed()
+        }
+    }
+
+    /// Regression: a door was told that no job is handed out any more when the doors before it had
+    /// ended.
+    #[tokio::test]
+    async fn r5_no_door_waits_for_another() {
+        let both = Arc::new(Barrier::new(2));
+        let door = || Box::new(Mutual(Arc::clone(&both))) as Box<dyn Door>;
+        let mut doors = [door(), door()];
+        let drained = std::future::ready(());
+        let finished = finish_all(&mut doors, Duration::ZERO, &drained);
+        tokio::time::timeout(Duration::from_secs(20), finished).await.expect("one waits");
     }
 }

@@ -34,7 +34,7 @@ use crate::actor::{
 use crate::config::Config;
 use crate::environment;
 use crate::error::Error;
-use crate::handle::{Listeners, Wakeful, WakefulShared, gone};
+use crate::handle::{Listeners, Wakeful, WakefulShared, finish_all, gone};
 use crate::journal::{self, Disk, JournalRunner, RealDisk, warn_if_wide};
 use crate::local_watch::ActorWatch;
 use crate::methods::ServiceRegistry;
@@ -354,10 +354,8 @@ impl Wakeful {
         // An error means that the queue is gone.
         let drained = self.inner.queue.send(DrainQueue).map(drop).shared();
         let _ = self.inner.storage.send(StopStorage).await;
-        for door in &mut listeners.doors {
-            let left = over.saturating_duration_since(tokio::time::Instant::now());
-            door.finish(left, drained.clone().boxed()).await;
-        }
+        let left = over.saturating_duration_since(tokio::time::Instant::now());
+        finish_all(&mut listeners.doors, left, &drained).await;
         listeners.doors.clear();
         self.inner.strangers.report_all();
         if let Some(auth) = self.inner.auth.get().cloned() {

@@ -95,14 +95,22 @@ impl Calls {
         started && self.pending.remove(&id).is_some()
     }
 
-    /// Drops the calls that are no longer permitted, and returns each with the permission it lacks.
+    /// Drops the calls that are no longer permitted, running or to be started, and returns each with
+    /// the permission it lacks.
     pub(super) fn end_denied(&mut self, access: &Access) -> Vec<(u64, Denied)> {
         let denied = |started: &Option<StartedCall>| {
             access.permits_call(started.as_ref()?.method.as_ref()?).err()
         };
         let pending = self.pending.iter();
-        let ended: Vec<(u64, Denied)> =
+        let mut ended: Vec<(u64, Denied)> =
             pending.filter_map(|(id, started)| Some((*id, denied(started)?))).collect();
+        self.asked.retain(|(id, _, invocation)| match access.permits_call(&invocation.method) {
+            Ok(()) => true,
+            Err(denial) => {
+                ended.push((*id, denial));
+                false
+            }
+        });
         ended.iter().for_each(|(id, _)| drop(self.pending.remove(id)));
         ended
     }
@@ -114,5 +122,32 @@ impl Calls {
 
     pub(super) fn len(&self) -> usize {
         self.pending.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::{Action, Pattern, Role};
+    use crate::model::Payload;
+
+    /// Regression: a call behind requests that the store had not taken yet ran although the permission
+    /// was revoked meanwhile.
+    #[test]
+    fn a4_a_call_that_is_not_started_is_refused_when_it_is_revoked() {
+        let mut calls = Calls::new(true);
+        for (id, method) in [(1, "Kept.Do"), (2, "Lost.Do")] {
+            calls.ask(
+                id,
+                None,
+                Invocation { method: method.to_owned(), argument: Payload::Json("1".into()) },
+            );
+        }
+        let mut role = Role::default();
+        role.grant(Action::Call, Pattern::One("Kept".into()));
+        let denied = calls.end_denied(&Access::new([&role]));
+        assert_eq!(denied, [(2, Denied::On(Action::Call))]);
+        let asked: Vec<u64> = calls.asked.iter().map(|(id, ..)| *id).collect();
+        assert_eq!((asked, calls.contains(1), calls.contains(2)), (vec![1], true, false));
     }
 }

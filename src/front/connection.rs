@@ -20,7 +20,7 @@ use tracing::field::Empty;
 
 use super::control_frame_budget::ControlFrameBudget;
 use super::dispatcher::RequestDispatcher;
-use super::inbox::Inbox;
+use super::inbox::{Inbox, is_login};
 use super::outbox::{Outbox, OutboxEvent};
 use super::output::{OutputBuffer, drain};
 use super::protocol::{End, Fatal, Protocol, Received};
@@ -298,8 +298,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Protocol> Connection<S, W> {
         let received = self.inbox.take();
         self.spend_control_frames(&received)?;
         self.dispatcher.expect(received.len());
-        let turn = (received.len() > FEW).then(|| Turn::begin(self.rpc.turn_max));
+        let mut turn = (received.len() > FEW).then(|| Turn::begin(self.rpc.turn_max));
         for received in received {
+            if is_login::<W>(&received) {
+                // Its time is not that of this thread, and nothing follows it.
+                turn = None;
+            }
             match received {
                 Received::Request { id, call: Ok(RpcCall::Login(credentials)), .. } => {
                     self.log_in(id, credentials).await?;

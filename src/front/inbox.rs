@@ -184,7 +184,8 @@ fn is_heavy<W: Protocol>(received: &Received<W::Own>) -> bool {
     }
 }
 
-fn is_login<W: Protocol>(received: &Received<W::Own>) -> bool {
+/// Returns true if the item is a login, whose result decides how long the next item may be.
+pub(super) fn is_login<W: Protocol>(received: &Received<W::Own>) -> bool {
     match received {
         Received::Request { call, .. } => matches!(call, Ok(RpcCall::Login(_))),
         Received::Own(own) => W::is_login(own),

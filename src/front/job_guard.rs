@@ -71,6 +71,23 @@ impl JobGuard {
 }
 
 impl ConnectionJobs {
+    /// Removes the requests that are no longer permitted and not handed over yet; returns their ids.
+    pub(super) fn take_denied_rest(&mut self, access: &Access) -> Vec<(u64, Denied)> {
+        let mut denied = Vec::new();
+        self.works.retain(|work| match access.permits_job(&work.request) {
+            Ok(()) => true,
+            Err(denial) => {
+                denied.push((work.id, denial));
+                false
+            }
+        });
+        for (id, _) in &denied {
+            self.guard.parked.remove(id);
+            self.forget(*id);
+        }
+        denied
+    }
+
     /// Cancels the parked requests, and gives back the held jobs, that are no longer permitted.
     pub(super) fn revise(
         &mut self,
@@ -164,5 +181,44 @@ impl ConnectionJobs {
         if let Some(denial) = denial {
             *answer = Err(denial);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::auth::{Pattern, Role};
+    use crate::model::{PushRequest, ReserveRequest};
+
+    /// Regression: requests behind one with a large answer were checked before they waited, and took
+    /// effect although the permission was revoked meanwhile.
+    #[test]
+    fn a4_what_is_not_handed_over_yet_is_refused_when_it_is_revoked() {
+        let mut jobs = ConnectionJobs::new(5, true, Duration::from_secs(30));
+        let requests = [
+            JobRequest::Schedules,
+            JobRequest::Push { jobs: vec![PushRequest::new("kept", "x")], wait: Duration::ZERO },
+            JobRequest::Push { jobs: vec![PushRequest::new("lost", "x")], wait: Duration::ZERO },
+            JobRequest::Reserve(ReserveRequest {
+                wait: Some(Duration::from_secs(60)),
+                ..ReserveRequest::new("lost")
+            }),
+        ];
+        for (id, request) in (1..).zip(requests) {
+            jobs.ask(JobTask { id, deadline: None, durability: None, request });
+        }
+        let mut role = Role::default();
+        role.grant(Action::Push, Pattern::One("kept".into()));
+        let mut denied = jobs.take_denied_rest(&Access::new([&role]));
+        denied.sort_by_key(|(id, _)| *id);
+        assert_eq!(
+            denied,
+            [(1, Denied::Admin), (3, Denied::On(Action::Push)), (4, Denied::On(Action::Work))]
+        );
+        let rest: Vec<u64> = jobs.works.iter().map(|work| work.id).collect();
+        assert_eq!((rest, jobs.counted(), jobs.has_large()), (vec![2], 1, false));
+        assert_eq!(jobs.parked().count() + jobs.guard.parked.len(), 0);
     }
 }

@@ -44,7 +44,7 @@ pub(super) struct ConnectionJobs {
     pub(super) parted: bool,
     /// Requests for the next message to the queue. One with a large answer waits there for the answer
     /// to the one before.
-    works: VecDeque<JobTask>,
+    pub(super) works: VecDeque<JobTask>,
     /// The number of unanswered requests with large answers that the queue has.
     large_asked: usize,
     /// True if the queue has had a request of this connection, and no notice of its end.
@@ -53,7 +53,7 @@ pub(super) struct ConnectionJobs {
     drained: bool,
 }
 
-struct PendingJobRequest {
+pub(super) struct PendingJobRequest {
     parks: bool,
     /// True if the queue has the request, and its answer is large.
     keeps_others: bool,
@@ -165,19 +165,25 @@ impl ConnectionJobs {
         answer: &Result<Done, Error>,
         now: impl FnOnce() -> Instant,
     ) -> bool {
-        if self.pending.is_empty() {
-            return false;
+        let Some(pending) = self.forget(id) else { return false };
+        if let Ok(Done::Reply(CallReply { reply: Reply::Job(reply), .. })) = answer {
+            self.held.note(&pending.concern, reply, now);
         }
-        let Some(pending) = self.pending.remove(&id) else { return false };
+        true
+    }
+
+    /// Removes the unanswered request `id` from the counts.
+    pub(super) fn forget(&mut self, id: u64) -> Option<PendingJobRequest> {
+        if self.pending.is_empty() {
+            return None;
+        }
+        let pending = self.pending.remove(&id)?;
         if !pending.parks {
             self.counted -= 1;
             self.large -= usize::from(pending.large);
         }
         self.large_asked -= usize::from(pending.keeps_others);
-        if let Ok(Done::Reply(CallReply { reply: Reply::Job(reply), .. })) = answer {
-            self.held.note(&pending.concern, reply, now);
-        }
-        true
+        Some(pending)
     }
 
     /// Notes that the queue hands out no more jobs. Jobs that still seem held were settled through

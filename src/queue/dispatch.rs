@@ -1,12 +1,13 @@
 //! Dispatch: reserves, and the hand-out of jobs at the end of each turn.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use super::change::{QueueChange, Resumable};
 use super::park::{ParkedKind, Requester, ReserveTerms};
 use super::state::QueueAnswer;
 use super::{Effect, JobSlot, Now, ParkId, QueueError, QueueState, TopicNo, micros};
+use crate::environment::RandomState;
 use crate::model::{Reservation, ReserveRequest, ReservedJob};
 use crate::store::Micros;
 
@@ -204,13 +205,18 @@ impl QueueState {
         QueueAnswer::Parked(park)
     }
 
-    /// Reports lost reservations to `owner` again: an answer with them did not arrive in time.
-    pub(crate) fn report_again(&mut self, owner: u64, lost: &[Reservation]) {
-        if let Some(known) = self.parked.owners.get_mut(&owner) {
-            lost.iter().rev().for_each(|it| known.revoked.push_front(*it));
-            if !known.asks.is_empty() {
-                self.answer_revoked(owner);
-            }
+    /// Reports lost reservations to `owner` again, because the answers with them did not arrive in
+    /// time: each once, although each of several requests had been answered with it. Beyond
+    /// `revoked_max`, the oldest are forgotten.
+    pub(crate) fn report_again(&mut self, owner: u64, lost: impl IntoIterator<Item = Reservation>) {
+        let Some(known) = self.parked.owners.get_mut(&owner) else { return };
+        let mut seen: HashSet<Reservation, RandomState> = HashSet::default();
+        let newer = std::mem::take(&mut known.revoked);
+        known.revoked.extend(lost.into_iter().chain(newer).filter(|it| seen.insert(*it)));
+        let excess = known.revoked.len().saturating_sub(self.config.revoked_max);
+        known.revoked.drain(..excess);
+        if !known.revoked.is_empty() && !known.asks.is_empty() {
+            self.answer_revoked(owner);
         }
     }
 

@@ -1,5 +1,7 @@
 //! A turn of [`QueueActor`]: executes a part of a message within `rpc.turn_max`, and ends.
 
+use std::collections::BTreeMap;
+
 use actix::{ActorFutureExt as _, AsyncContext, Context, WrapFuture as _};
 
 use super::QueueActor;
@@ -99,10 +101,14 @@ impl QueueActor {
         if !unseen.is_empty() {
             self.queue.borrow_mut().undeliver(now, unseen);
         }
+        let mut unreported: BTreeMap<u64, Vec<&[Reservation]>> = BTreeMap::new();
         for answered in &expired {
             if let Ok(JobReply::Revoked(lost)) = &answered.result {
-                self.queue.borrow_mut().report_again(answered.caller.owner, lost);
+                unreported.entry(answered.caller.owner).or_default().push(lost);
             }
+        }
+        for (owner, lost) in unreported {
+            self.queue.borrow_mut().report_again(owner, lost.into_iter().flatten().copied());
         }
         give_late(expired);
     }

@@ -102,6 +102,9 @@ impl RequestDispatcher {
                 work.task = Task::Refused(need.into());
             }
         }
+        for (id, denial) in self.jobs.take_denied_rest(access) {
+            self.answers.push_back((id, Err(denial.into())));
+        }
     }
 
     fn end_denied_waits(&mut self, access: &Access) {

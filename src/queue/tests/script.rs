@@ -254,7 +254,7 @@ impl Stage {
                 world.queue.release_all(world.now);
             }
             "again" => {
-                world.queue.report_again(words.owner(), &words.reservations());
+                world.queue.report_again(words.owner(), words.reservations());
                 let effects = world.queue.finish_turn(world.now);
                 self.effects(effects);
             }

@@ -33,6 +33,8 @@ pub(crate) struct JsonProtocol {
     replies: Replies,
     /// The durability of the answers to waits.
     durability: Option<Durability>,
+    /// True once the peer has sent a whole object.
+    open: bool,
 }
 
 impl JsonProtocol {
@@ -56,6 +58,7 @@ impl JsonProtocol {
                 match understand(value, reading.now, RequestLimits::of(config)) {
                     Err(why) => Decoded::Broken(why),
                     Ok(ask) => {
+                        self.open = true;
                         let received = Some(Received::Own(ask.into()));
                         Decoded::Item { used: end, received, is_idle: false }
                     }
@@ -194,7 +197,7 @@ impl Protocol for JsonProtocol {
     }
 
     fn is_open(&self) -> bool {
-        true
+        self.open
     }
 
     fn late(&self) -> Fatal {

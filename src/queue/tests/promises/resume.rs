@@ -478,7 +478,11 @@ fn j15_what_was_revoked_is_reported_again_if_the_answer_came_too_late() {
         again 1/1 by=3
         revoked by=3 wait=1000
         revoked by=3 wait=1000
+        again by=3
+        again 1/1 1/1 2/1 1/1 by=3
+        again 2/1 1/1 by=3
         again 1/1 by=3
+        revoked by=3 wait=1000
         ",
         expect![[r#"
             > push mail one
@@ -494,8 +498,13 @@ fn j15_what_was_revoked_is_reported_again_if_the_answer_came_too_late() {
             > revoked by=3 wait=1000
               revoked: 1/1
             > revoked by=3 wait=1000
+            > again by=3
+            > again 1/1 1/1 2/1 1/1 by=3
+              revoked: 1/1, 2/1
+            > again 2/1 1/1 by=3
             > again 1/1 by=3
-              revoked: 1/1
+            > revoked by=3 wait=1000
+              revoked: 1/1, 2/1
         "#]],
     );
 }

@@ -3,16 +3,51 @@
 mod json;
 mod native;
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, duplex};
 use tokio::net::TcpStream;
 
 use crate::actor::message::Halt;
+use crate::operations::Operations;
 use crate::rpc::codec::encode_frame;
 use crate::rpc::frame::{Kind, PREFACE};
 use crate::rpc::proto::WireHello;
+use crate::rpc::server::{IncomingConnection, LinkIntake};
+use crate::rpc::socket::Socket;
+use crate::session::Peer;
 use crate::{Config, Wakeful};
+
+/// Regression: a connection whose first object came in two reads was set up as one without watches of
+/// its own, so that each refused watch left its stream open.
+#[actix_rt::test]
+async fn g8_a_refused_watch_keeps_no_stream_if_the_first_object_comes_in_pieces() {
+    let wakeful = Wakeful::start(Config::new()).unwrap();
+    let intake = LinkIntake::open(&wakeful).await.unwrap();
+    // Holds one byte, so that the server reads no two at a time.
+    let (client, server) = duplex(1);
+    let peer =
+        Peer::Link { name: "peer".to_owned(), addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)) };
+    let left = Box::pin(std::future::pending());
+    let socket = Socket::Other(Box::new(server));
+    intake.enter(IncomingConnection { socket, peer, called: None, left });
+    let (read, mut write) = tokio::io::split(client);
+    let talk = async {
+        let open = r#"{"method":"Wakeful.WatchOpen","params":[{"range":{"key":"k"},"from":{"Revision":99}}],"id":1}"#;
+        write.write_all(open.as_bytes()).await.unwrap();
+        let mut line = String::new();
+        BufReader::new(read).read_line(&mut line).await.unwrap();
+        assert!(line.contains("FutureRevision: "), "{line}");
+        // The stream is closed after the answer.
+        while wakeful.status().await.unwrap().streams > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), talk).await.expect("the stream stays open");
+    drop((write, intake));
+    wakeful.stop().await;
+}
 
 /// After a defect of the store, connections end instead of waiting without a limit.
 #[actix_rt::test]
