@@ -64,10 +64,10 @@ pub struct Config {
 /// How and when writes become durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JournalConfig {
-    /// What a reply waits for, unless its request asks for more. Without a data directory it has no
-    /// effect: nothing is durable then.
+    /// The condition for a reply, unless its request asks for more. Has no effect without a data
+    /// directory, because nothing is durable then.
     pub durability: Durability,
-    /// With `interval`: how often written data is synced.
+    /// With `interval`, the time between two syncs of written data.
     pub sync_interval: Duration,
     /// Size of one log segment, preallocated before use. Must hold everything that one revision
     /// changes, with its reply.

@@ -11,7 +11,7 @@ use std::fmt;
 pub struct Error {
     /// The kind of error; stable over versions, listed in `docs/protocol.md`.
     pub code: ErrorCode,
-    /// What happened and what to do next, for people.
+    /// An explanation for people, with the next step.
     pub message: String,
     /// Details for programs, depending on the kind of error.
     pub details: Details,
@@ -129,7 +129,7 @@ pub enum ErrorCode {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Details {
-    /// Nothing beyond code and message.
+    /// No details beyond code and message.
     #[default]
     None,
     /// The limit that would be exceeded.
@@ -146,7 +146,7 @@ pub enum Details {
         /// The newest revision.
         current: u64,
     },
-    /// Where to continue.
+    /// The point to continue from.
     Resume {
         /// The first revision that was not delivered and is still available.
         revision: u64,

@@ -56,7 +56,7 @@ pub(crate) struct FairShares<Who> {
 /// The reason why a client may not hold more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Excess {
-    /// All of it is held.
+    /// All units are held.
     Full,
     /// The client would hold more than is left for the others.
     Share,

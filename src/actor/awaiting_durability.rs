@@ -13,10 +13,10 @@ use crate::error::{Error, ErrorCode};
 use crate::journal::RecordSeq;
 use crate::model::CallReply;
 
-/// What an answer waits for.
+/// The condition for an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Barrier {
-    /// What it shows has the service's durability, and so may be visible to anyone.
+    /// The shown data has the service's durability, and so may be visible to anyone.
     Shown,
     /// The disk has what it shows, as its request demands.
     Synced,

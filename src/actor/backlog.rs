@@ -66,7 +66,7 @@ pub(super) struct RequestBatch {
     kept: usize,
     kept_max: usize,
     kind: RequestWeight,
-    /// Where the answers are sent, once the message had to wait.
+    /// The recipient of the answers, once the message had to wait.
     sender: Option<Sender>,
 }
 

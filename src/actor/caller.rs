@@ -33,7 +33,7 @@ pub(crate) struct Caller {
 
 pub(super) enum ReplyTo {
     Connection(Arc<dyn AnswerSink>),
-    /// In this process. Jobs that the caller does not take go back to the queue.
+    /// A caller in this process. Jobs that the caller does not take go back to the queue.
     Local(oneshot::Sender<Result<CallReply, Error>>, Addr<QueueActor>),
 }
 

@@ -266,7 +266,7 @@ impl JournalLog {
         }
     }
 
-    /// Has the free space of the disk read again, because other programs use it too.
+    /// Requests a new reading of the free space of the disk, because other programs use it too.
     pub(super) fn look_for_space(&mut self) {
         self.ample_until = 0;
         if let Some(journal) = &mut self.journal {

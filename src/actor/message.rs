@@ -328,11 +328,11 @@ pub(crate) struct RecordFinished {
 
 /// A job that finished.
 pub(crate) enum Finished {
-    /// To be recorded and confirmed.
+    /// A result to be recorded and confirmed.
     Done(Reservation, Box<JobInfo>),
-    /// To be recorded.
+    /// An end to be recorded.
     Noted(Box<JobInfo>),
-    /// To be reported to the requests that wait for it.
+    /// An end to be reported to the requests that wait for it.
     Cleared(Box<JobInfo>),
 }
 

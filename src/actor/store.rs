@@ -95,7 +95,7 @@ pub struct StoreActor {
     turn_max: Duration,
 }
 
-/// What the store must know about its service.
+/// The facts about the service that the store needs.
 pub(crate) struct ServerFacts {
     pub(crate) store_id: u64,
     /// The owner for requests from within this process.

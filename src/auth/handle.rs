@@ -218,7 +218,7 @@ impl Auth {
         self.inner.pool.close();
     }
 
-    /// Has `lines` bound the log lines of failed logins, if nothing bounds them yet.
+    /// Sets the bound of log lines of failed logins, unless one is set.
     pub(crate) fn bound_lines(&self, lines: StrangerLines) {
         let _ = self.inner.lines.set(lines);
     }

@@ -45,7 +45,7 @@ pub(super) struct Token {
 /// The public part of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenInfo {
-    /// Its id, by which it is revoked.
+    /// The id of the token, by which it is revoked.
     pub id: String,
     /// The label that its creator chose.
     pub label: String,

@@ -104,7 +104,7 @@ pub(crate) enum Failure {
         exit: Exit,
         /// The name of an [`ErrorCode`], or one of the command line's own codes.
         code: String,
-        /// What happened and what to do next.
+        /// The cause, and the next step.
         message: String,
         details: Details,
     },

@@ -32,10 +32,10 @@ Examples:
   wakeful lease grant 30s
   wakeful lease grant 5m --id 42")]
     Grant {
-        /// Its time to live, as in 30s, 5m, 1h30m
+        /// Time to live, as in 30s, 5m, 1h30m
         #[arg(value_name = "TTL", value_parser = parse_duration)]
         ttl: Duration,
-        /// Its id [default: the store picks one]
+        /// Id of the lease [default: chosen by the store]
         #[arg(long, value_name = "ID", default_value_t = 0, hide_default_value = true)]
         id: LeaseId,
         #[command(flatten)]

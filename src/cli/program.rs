@@ -16,7 +16,7 @@ use crate::cli::failure::{Exit, Failure};
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ServerTarget {
-    /// Its address.
+    /// The address of the server.
     pub addr: String,
     /// The user to log in as.
     pub credentials: Option<Credentials>,

@@ -36,7 +36,7 @@ Example:
 Example:
   wakeful watchers end 17")]
     End {
-        /// Its id from the list
+        /// Id from the list of watchers
         #[arg(value_name = "ID")]
         id: u64,
     },

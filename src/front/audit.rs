@@ -115,7 +115,7 @@ mod tests {
         assert!(others.iter().filter_map(|request| audit.new_act(request)).next().is_none());
     }
 
-    /// Before, each slice of a cleared topic had a line.
+    /// Regression: each slice of a cleared topic had a line.
     #[test]
     fn a8_an_act_is_noted_once_however_many_requests_it_takes() {
         let mut audit = Audit::default();
@@ -143,7 +143,7 @@ mod tests {
         assert!(audit.new_act(&delete).is_some() && audit.new_act(&delete).is_none());
     }
 
-    /// Before, the next act on a topic was taken for a continuation of the refused one.
+    /// Regression: the next act on a topic was taken for a continuation of the refused one.
     #[test]
     fn a8_an_act_that_was_refused_is_at_its_end() {
         let mut audit = Audit::default();

@@ -173,7 +173,7 @@ impl Streams {
         !self.sendable.is_empty()
     }
 
-    /// Lets `write` write one push of the next stream in turn; returns the message to the store if
+    /// Calls `write` with one push of the next stream in turn; returns the message to the store if
     /// the batch is used up and the client takes more.
     pub(super) fn write(
         &mut self,

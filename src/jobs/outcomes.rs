@@ -12,9 +12,9 @@ use crate::model::{JobInfo, OutcomeSeq};
 /// The outcome of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome<O> {
-    /// Its number among all outcomes, after which a stream can resume.
+    /// The number of the outcome among all outcomes, after which a stream can resume.
     pub number: OutcomeSeq,
-    /// Its result; `JobDead`, `JobCancelled`, or `Internal` if the result does not decode.
+    /// The result; `JobDead`, `JobCancelled`, or `Internal` if the result does not decode.
     pub result: Result<O, Error>,
     /// The details of the job, without its payload.
     pub job: JobInfo,

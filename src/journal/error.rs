@@ -26,7 +26,7 @@ pub(crate) enum JournalError {
         file: PathBuf,
         /// The position in the segment.
         offset: u64,
-        /// What was found.
+        /// The fault.
         what: String,
     },
     /// There was a journal, but its files are gone.

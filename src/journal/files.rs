@@ -20,7 +20,8 @@ pub(super) enum SegmentAccess {
     Write,
 }
 
-/// Where reading stops: before the commit that contains the byte at `offset` of segment `number`.
+/// The position where reading stops: before the commit that contains the byte at `offset` of
+/// segment `number`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct StopPosition {
     pub(super) number: u64,

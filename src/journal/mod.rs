@@ -198,8 +198,9 @@ pub(crate) fn snapshot_bytes_max(before: u64, log_bytes: u64, segment_bytes: u64
 pub(crate) struct FreeSpace {
     /// Bytes for records in the existing segments; negative if more was already handed over.
     pub(crate) segments: i64,
-    /// Whether one more segment can be created for records that fit nowhere else, even if the journal
-    /// has used all of its space: that much can be deleted before a snapshot frees space.
+    /// True if one more segment is reserved for records that fit nowhere else, even when the
+    /// journal has used all of its space: deletes of that size are accepted before a snapshot frees
+    /// space.
     pub(crate) has_resort: bool,
     /// Bytes that new files may take; `None` if the disk does not report them.
     pub(crate) disk: Option<u64>,
@@ -245,11 +246,11 @@ pub(crate) struct OpenedJournal {
     pub(crate) log_bytes: u64,
 }
 
-/// Where the work of an open journal is done.
+/// The place where the work of an open journal is done.
 pub(crate) enum JournalRunner {
-    /// In threads of its own.
+    /// Threads of the journal's own.
     Threads,
-    /// By the receiver of the [`JournalSteps`]; [`WakeFn`] reports when there are some to take.
+    /// The receiver of the [`JournalSteps`]; [`WakeFn`] reports when there are some to take.
     #[cfg(any(test, feature = "cli"))]
     Steps(WakeFn, Box<dyn FnOnce(JournalSteps)>),
 }

@@ -41,7 +41,7 @@ pub(crate) struct Repair {
     dropped: Dropped,
 }
 
-/// What a repair drops and what it keeps.
+/// The commits that a repair drops, and those that it keeps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Dropped {
     /// The last record that stays.

@@ -41,7 +41,7 @@ struct StepsState {
     written: bool,
     /// When to retry the creation of a segment.
     retry_at: Option<Instant>,
-    /// What the snapshot thread waits for.
+    /// The step that the snapshot thread waits for.
     kept: SnapshotStep,
 }
 

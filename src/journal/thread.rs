@@ -46,7 +46,7 @@ pub(super) struct FileJournal {
     exclusive: Option<Exclusive>,
 }
 
-/// Where the work is done.
+/// The place where the work is done.
 enum JournalWork {
     Threads {
         writer: Option<JoinHandle<()>>,

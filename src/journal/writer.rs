@@ -21,8 +21,8 @@ use crate::failpoint;
 /// How long to wait for the next records without sleeping.
 const SPIN: Duration = Duration::from_micros(250);
 
-/// With `interval`: the most records that are visible before they are synced. The fence of the queue
-/// skips more ids and epochs than these records can assign.
+/// With `interval`: the maximum number of records that are visible before they are synced. The
+/// fence of the queue skips more ids and epochs than these records can assign.
 pub(super) const UNSYNCED_MAX: u64 = 1 << 16;
 
 /// The state of the writing thread.

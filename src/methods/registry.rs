@@ -211,7 +211,7 @@ impl ServiceRegistry {
 /// The origin of a call.
 pub(crate) struct MethodCaller {
     pub(crate) session: Arc<Session>,
-    /// Who has a share of the calls.
+    /// The client whose share the call counts against.
     pub(crate) client: ClientId,
     /// The handle of the node, of which this module knows nothing.
     pub(crate) node: Arc<dyn Any + Send + Sync>,

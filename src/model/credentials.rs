@@ -9,7 +9,7 @@ pub enum Credentials {
     Password {
         /// The user.
         user: String,
-        /// Its password.
+        /// The user's password.
         password: String,
     },
     /// A token as printed at its creation; it identifies its user.

@@ -39,10 +39,10 @@ pub(crate) enum Class {
     Admin,
 }
 
-/// What a request needs from the disk.
+/// The need of a request for the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DiskUse {
-    /// Nothing: the request changes nothing that is recorded.
+    /// None: the request changes nothing that is recorded.
     Nothing,
     /// A record that does not make the stored data larger.
     Record,
@@ -70,23 +70,24 @@ pub(crate) enum Weight {
 /// Whether a client resends a request whose answer was lost with the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repeat {
-    /// Yes: the request changes nothing, or has the same effect again.
+    /// Always resent: the request changes nothing, or has the same effect again.
     Always,
-    /// Under an idempotency key only.
+    /// Resent only with an idempotency key.
     Keyed,
-    /// If the index of each job outlasts the request.
+    /// Resent only if the index of each job outlasts the request.
     Indexed,
-    /// No: the caller learns that the request may have been executed.
+    /// Never resent: the caller learns that the request may have been executed.
     Never,
-    /// No: the request belongs to a connection, and the next connection makes its own.
+    /// Not resent: the request belongs to a connection, and the next connection makes its own.
     Renewed,
 }
 
-/// What a request names that only one store has: in another store, the name stands for something else
-/// or for nothing. The actors use it to decide whether the thing exists for the user who asks.
+/// The thing that a request names and that only one store has: in another store, the name stands
+/// for another thing or for none. The actors use it to decide whether the thing exists for the user
+/// of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reference<'a> {
-    /// Nothing, or a name that the caller chose.
+    /// None, or a name that the caller chose.
     Nothing,
     /// An id or a revision.
     Thing,
@@ -100,7 +101,7 @@ pub(crate) enum Reference<'a> {
     Job(JobUse, bool),
 }
 
-/// What a request does to the keys of a lease.
+/// The effect of a request on the keys of a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LeaseUse {
     /// Lists them.
@@ -109,8 +110,8 @@ pub(crate) enum LeaseUse {
     Write,
 }
 
-/// What a request does to a job: for a user without the grant for it on the job's topic, the job does
-/// not exist.
+/// The effect of a request on a job. For a user without the grant for it on the job's topic, the
+/// job does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum JobUse {
     /// Cancels it, as its producer may.

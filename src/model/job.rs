@@ -142,7 +142,7 @@ pub struct Settlement {
     pub verdict: Verdict,
 }
 
-/// What happens to a job that was handed out.
+/// The result of a job that was handed out.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Verdict {

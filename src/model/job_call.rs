@@ -177,24 +177,24 @@ pub struct ReserveRequest {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum JobReply {
-    /// To [`JobRequest::Push`]: one entry per job, in order.
+    /// Answers [`JobRequest::Push`]: one entry per job, in order.
     Pushed(Vec<Pushed>),
-    /// To [`JobRequest::Reserve`].
+    /// Answers [`JobRequest::Reserve`].
     Reserved(Vec<ReservedJob>),
-    /// To [`JobRequest::Settle`], [`JobRequest::Touch`] and [`JobRequest::Progress`]: one entry per
-    /// job, in order. `None` means done; an error (such as `StaleReservation`) means that nothing
-    /// changed.
+    /// Answers [`JobRequest::Settle`], [`JobRequest::Touch`] and [`JobRequest::Progress`]: one
+    /// entry per job, in order. `None` means done; an error (such as `StaleReservation`) means that
+    /// nothing changed.
     Settled(Vec<Option<Error>>),
-    /// To [`JobRequest::Revoked`].
+    /// Answers [`JobRequest::Revoked`].
     Revoked(Vec<Reservation>),
-    /// To [`JobRequest::Resume`]: one entry per reservation, in order: the topic of a job that belongs
-    /// to the connection again, `None` for a lost one.
+    /// Answers [`JobRequest::Resume`]: one entry per reservation, in order: the topic of a job that
+    /// belongs to the connection again, `None` for a lost one.
     Resumed(Vec<Option<Blob>>),
-    /// To [`JobRequest::Get`], [`JobRequest::Await`] and [`JobRequest::Cancel`].
+    /// Answers [`JobRequest::Get`], [`JobRequest::Await`] and [`JobRequest::Cancel`].
     Job(Box<JobInfo>),
-    /// To [`JobRequest::Outcomes`] and [`JobRequest::List`].
+    /// Answers [`JobRequest::Outcomes`] and [`JobRequest::List`].
     Jobs(JobPage),
-    /// To [`JobRequest::Replay`], [`JobRequest::DeleteDead`], [`JobRequest::FreeIndex`],
+    /// Answers [`JobRequest::Replay`], [`JobRequest::DeleteDead`], [`JobRequest::FreeIndex`],
     /// [`JobRequest::ClearTopic`], [`JobRequest::DeleteTopic`] and [`JobRequest::RemoveSchedule`].
     Changed {
         /// The number of jobs, indexes or schedules that changed.
@@ -202,16 +202,16 @@ pub enum JobReply {
         /// Whether there are more, for another request.
         more: bool,
     },
-    /// To [`JobRequest::SetTopic`], [`JobRequest::PauseTopic`] and [`JobRequest::Topic`].
+    /// Answers [`JobRequest::SetTopic`], [`JobRequest::PauseTopic`] and [`JobRequest::Topic`].
     Topic(Box<TopicInfo>),
-    /// To [`JobRequest::Topics`].
+    /// Answers [`JobRequest::Topics`].
     Topics {
         /// In order of name.
         topics: Vec<TopicInfo>,
         /// Whether there are more.
         more: bool,
     },
-    /// To [`JobRequest::SetSchedule`] and [`JobRequest::Schedules`].
+    /// Answers [`JobRequest::SetSchedule`] and [`JobRequest::Schedules`].
     Schedules(Vec<ScheduleInfo>),
 }
 

@@ -24,7 +24,7 @@ pub struct TopicSettings {
     pub backoff: Option<Backoff>,
     /// The most jobs of one order key at once; `None` for 1, which keeps them in order.
     pub order_limit: Option<u32>,
-    /// What happens to other jobs of an order key while one of its jobs waits for its next run.
+    /// The effect on the other jobs of an order key while one of its jobs waits for its next run.
     pub order_retry: OrderRetry,
 }
 
@@ -39,7 +39,7 @@ pub struct Rate {
     pub burst: u32,
 }
 
-/// What happens to other jobs of an order key while one of its jobs waits for its next run.
+/// The effect on the other jobs of an order key while one of its jobs waits for its next run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum OrderRetry {
     /// They wait too: the order is kept.

@@ -74,7 +74,7 @@ pub enum WaitOutcome {
 pub struct WatchRequest {
     /// The keys.
     pub range: KeyRange,
-    /// Where to start.
+    /// The start of the watch.
     pub from: WatchFrom,
     /// Include sets; true by default.
     pub puts: bool,
@@ -87,7 +87,7 @@ pub struct WatchRequest {
     /// The interval of [`WatchItem::Progress`], sent while the watch is up to date; at least
     /// `watch.progress_interval_min`.
     pub progress: Option<Duration>,
-    /// What a slow consumer gets.
+    /// The delivery to a slow consumer.
     pub delivery: Delivery,
 }
 
@@ -107,7 +107,7 @@ impl WatchRequest {
     }
 }
 
-/// Where a watch starts.
+/// The start of a watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WatchFrom {
@@ -119,7 +119,7 @@ pub enum WatchFrom {
     Snapshot,
 }
 
-/// What a slow consumer gets.
+/// The delivery to a slow consumer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
     /// Every event, in revision order.
@@ -136,7 +136,7 @@ pub enum WatchItem {
     Snapshot {
         /// Revision of the state.
         revision: Revision,
-        /// Some of its keys.
+        /// A part of the keys.
         kvs: Vec<Arc<KeyValue>>,
     },
     /// The current state is complete; events follow.

@@ -43,11 +43,11 @@ pub struct Reconfigured {
 /// A changed limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LimitChange {
-    /// Its name, as in [`Config::set`].
+    /// The name of the limit, as in [`Config::set`].
     pub name: &'static str,
-    /// Its old value, in the form that [`Config::set`] reads.
+    /// The old value, in the form that [`Config::set`] reads.
     pub from: String,
-    /// Its new value.
+    /// The new value.
     pub to: String,
 }
 

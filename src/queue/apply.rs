@@ -254,7 +254,7 @@ impl QueueState {
         self.make_ready(at, slot);
     }
 
-    /// Gives a replayed dead letter its index back, unless another job has taken it meanwhile.
+    /// Returns its index to a replayed dead letter, unless another job has taken it meanwhile.
     fn take_index_again(&mut self, at: UnixMillis, slot: JobSlot, index: Blob) {
         let Some(job) = self.job(slot) else { return };
         let (id, topic) = (job.id, job.topic);

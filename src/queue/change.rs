@@ -81,7 +81,7 @@ pub(super) enum JobSnapshotState {
     ReservedResumable(Resumable),
 }
 
-/// What a worker needs to resume a reservation after a restart.
+/// The data that a worker needs to resume a reservation after a restart.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Resumable {
     /// How long the job is held without a touch, milliseconds.

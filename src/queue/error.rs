@@ -10,7 +10,7 @@ pub(crate) enum QueueError {
     Invalid(String),
     #[error("{what}: the limit {name} is {max}; nothing was changed")]
     Limit { name: &'static str, max: u64, what: &'static str },
-    /// Of a topic, or of the queue as a whole.
+    /// A limit of a topic, or of the queue as a whole, is reached.
     #[error("{} is full: {name} is {max}; push with a wait for room, or when jobs are done", place(.topic))]
     Full { topic: Option<Blob>, name: &'static str, max: u64 },
     #[error(

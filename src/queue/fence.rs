@@ -5,12 +5,12 @@ use super::change::QueueChange;
 use super::{JobSlot, QueueError, QueueState};
 use crate::model::JobId;
 
-/// More than the number of jobs in records that are visible before they are synced: the journal limits
-/// these records to 65,536.
+/// Upper bound of the number of jobs in records that are visible before they are synced: the
+/// journal limits these records to 65,536.
 const IDS_LOST_MAX: JobId = 1 << 32;
 
-/// More than the number of hand-outs of one job in those records: one record holds one turn, which
-/// hands out a job at most twice.
+/// Upper bound of the number of hand-outs of one job in those records: a record covers at most one
+/// turn, which hands out a job at most twice.
 const EPOCHS_LOST_MAX: u32 = 1 << 18;
 
 /// The highest id of a pushed job. Schedules may go beyond, up to the limit of a snapshot.

@@ -38,9 +38,9 @@ pub(super) struct Job {
     pub(super) losses: u32,
     pub(super) retry_max: Option<u32>,
     pub(super) loss_max: Option<u32>,
-    /// Its rank among the ready jobs: lower is sooner.
+    /// The rank of the job among the ready jobs: lower is sooner.
     pub(super) rank: i64,
-    /// Its order among jobs with the same rank: lower is sooner.
+    /// The order of the job among those of the same rank: lower is sooner.
     pub(super) turn: u64,
     pub(super) pushed: UnixMillis,
     pub(super) started: UnixMillis,

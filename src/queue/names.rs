@@ -42,10 +42,10 @@ impl QueueState {
         self.makers.making = ClientId::Process;
     }
 
-    /// Returns the changes that create the missing ones of these topics for `client`, none of which
-    /// displaces another of them. A client may take as many unused numbers as its share allows,
-    /// displace unused topics of others until it has half of all topics, and displace any unused topics
-    /// of its own.
+    /// Returns the changes that create for `client` those of these topics that do not exist. None
+    /// of the changes displaces another topic of `names`. A client may take unused topic numbers up
+    /// to its share, displace unused topics of others until it has half of all topics, and displace
+    /// any unused topics of its own.
     pub(super) fn plan_topics(
         &mut self,
         names: &BTreeSet<&Blob>,

@@ -11,7 +11,7 @@ use crate::buffered::{BufferedBytes, Charge};
 /// The number of reserves that resume at once.
 const GROUP: usize = 64;
 
-/// What a limited owner may have buffered.
+/// The bytes that a limited owner may have buffered.
 #[derive(Debug, Default)]
 pub(super) struct OwnerCapacity {
     buffered: Option<Arc<BufferedBytes>>,

@@ -18,7 +18,7 @@ use crate::record::decode;
 /// A limit that no queue reaches: every id and turn is lower.
 const ID_LIMIT: JobId = 1 << 62;
 
-/// What a snapshot in progress needs from the past.
+/// The parts of the past that a snapshot in progress needs.
 #[derive(Debug)]
 pub(super) struct FrozenQueue {
     at: UnixMillis,

@@ -53,7 +53,7 @@ pub(crate) struct QueueState {
     pub(super) parked: ParkedRequests,
     /// The numbers of deleted topics, which have no name.
     pub(super) vacant: BTreeSet<TopicNo>,
-    /// Where to look for the next topic to forget.
+    /// The position from which the next topic to forget is searched.
     pub(super) forgotten: (ClientId, TopicNo),
     /// Topics that were unused when something last left them, with their makers. Some may be in use
     /// again, or belong to another.
@@ -64,7 +64,7 @@ pub(crate) struct QueueState {
     pub(super) throttled: BTreeSet<(u64, TopicNo)>,
     pub(super) producers: Producers,
     pub(super) draw: JitterSource,
-    /// No more jobs are handed out.
+    /// True if no more jobs are handed out.
     pub(super) draining: bool,
     /// The disk is full: nothing that makes the journal grow is accepted.
     pub(super) disk_full: bool,

@@ -19,9 +19,9 @@ pub(super) struct TopicState {
     pub(super) creator: ClientId,
     pub(super) settings: TopicSettings,
     pub(super) paused: bool,
-    /// By rank, then by turn.
+    /// Ready jobs by rank, then by turn.
     pub(super) ready: BTreeSet<(i64, u64, JobSlot)>,
-    /// By order key.
+    /// Order keys with jobs.
     pub(super) lanes: HashMap<Blob, Lane, RandomState>,
     /// The number of jobs that wait for a slot of their order key.
     pub(super) waiting: u64,
@@ -35,7 +35,7 @@ pub(super) struct TopicState {
     pub(super) totals: Totals,
     /// Reserves that wait for a job, the longest first.
     pub(super) reserves: BTreeSet<ParkId>,
-    /// Those of them whose owners do not take what they were handed.
+    /// Parked requests whose owners do not take the jobs that they were handed.
     pub(super) held_back: BTreeSet<ParkId>,
     pub(super) bucket: Bucket,
     /// The time at which the rate allows the next job, as in the list of throttled topics.
@@ -57,7 +57,7 @@ pub(super) struct Index {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum IndexHold {
-    /// No other push may take the index.
+    /// The index is taken from every other push.
     Yes,
     /// The job is finished, in this state; the index is taken until this time.
     Until(UnixMillis, JobState),

@@ -20,7 +20,7 @@ use crate::record;
 /// version.
 pub(super) const STORE_RECORD: [u8; 2] = [1, 1];
 
-/// One thing that a request changed.
+/// A single change that a request made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum StoreChange {
     /// A key was set. Revisions and version follow from the state before.

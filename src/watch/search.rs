@@ -24,9 +24,9 @@ const SEARCHED_IN_TURN: usize = 64;
 pub(super) enum SearchResult {
     /// The answer.
     Met(WaitOutcome),
-    /// Nothing up to the end of the history: from now on, new events are judged.
+    /// No event up to the end of the history: from now on, new events are judged.
     End(WaitSearch),
-    /// Nothing yet.
+    /// No event yet.
     More(WaitSearch),
     /// Events were compacted before the search reached them.
     Overtaken,

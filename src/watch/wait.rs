@@ -18,7 +18,7 @@ const SEARCHED_AT_ONCE: usize = 32;
 enum InitialCheck {
     /// The current state meets the condition.
     Met(WaitOutcome),
-    /// What the wait must examine.
+    /// The keys or events that the wait must examine.
     Search(WaitSearch),
 }
 

@@ -69,12 +69,12 @@ pub(super) struct Wait<P> {
     pub(super) owner: Arc<WatchOwner>,
     pub(super) condition: WaitCondition,
     pub(super) deadline: Micros,
-    /// What is left to examine, and the number of keys if the condition depends on it. Boxed, because
+    /// The rest to examine, and the number of keys if the condition depends on it. Boxed, because
     /// few waits search, and none for long.
     pub(super) search: Option<Box<WaitSearch>>,
 }
 
-/// What a wait must still examine before only new events concern it.
+/// The rest that a wait must examine before only new events concern it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum WaitSearch {
     /// The visible keys of its range that follow `last`.

@@ -57,7 +57,7 @@ pub enum JobError {
         /// The error message.
         error: String,
     },
-    /// It is too early for the job: it runs again later, at no cost.
+    /// The job must run later, at no cost.
     Snooze {
         /// The delay before the next run.
         after: Duration,

@@ -33,7 +33,7 @@ pub(super) struct HandlerActor<H: JobHandler, S: Schema<H::Job> + Schema<H::Outp
     busy: bool,
 }
 
-/// Its place on a thread, which is freed on drop.
+/// The place of an actor on a thread, which is freed on drop.
 pub(super) struct ThreadSlot {
     thread: Arc<HandlerThread>,
     board: Arc<JobBoard>,

@@ -34,7 +34,7 @@ pub(super) struct InFlightJob {
     pub(super) failures: u32,
     /// The reservation is lost; the handler has not ended.
     pub(super) revoked: bool,
-    /// Its stuck state was already reported.
+    /// True if the stuck state was already reported.
     stuck: bool,
 }
 

@@ -17,12 +17,12 @@ use super::handler_thread::{HandlerThread, HandlerThreadId};
 use super::{Cancelled, JobContext};
 use crate::model::{Reservation, ReservedJob};
 
-/// Tells an actor to look for a job on the board, or for its retirement.
+/// Makes an actor look for a job on the board, or for its retirement.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct WakeHandler;
 
-/// Tells the worker that there are reports on the board, or that a thread's last actor has ended.
+/// Notifies the worker of reports on the board, or of the end of a thread's last actor.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct ReportsReady;

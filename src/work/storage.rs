@@ -66,7 +66,7 @@ pub struct StoredResult {
     pub id: JobId,
     /// The epoch of the reservation that produced the result.
     pub epoch: u32,
-    /// Its index, as pushed.
+    /// The index of the job, as pushed.
     pub index: Option<Blob>,
     /// The encoded result of its handler.
     pub output: Blob,

@@ -150,7 +150,7 @@ impl ThreadPool {
         self.stuck.len()
     }
 
-    /// Tells all actors to end.
+    /// Ends all actors.
     pub(super) fn retire(&mut self) {
         for line in &self.live {
             self.board.retire_thread(&line.thread, Cancelled::Stopping);

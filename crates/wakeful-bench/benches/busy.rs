@@ -1,7 +1,7 @@
-//! What handlers that compute cost everyone else: the latency of `get` over TCP, at a fixed rate, from a
-//! service with nothing to do, and from one whose full queue keeps its handlers busy.
+//! The cost of computing handlers for other clients: the latency of `get` over TCP at a fixed rate,
+//! from an idle service, and from one whose full queue keeps its handlers busy.
 //!
-//! `cargo bench -p wakeful-bench --bench busy` prints one JSON object a line.
+//! `cargo bench -p wakeful-bench --bench busy` prints one JSON object per line.
 
 #![expect(clippy::expect_used, reason = "a benchmark may end at once")]
 
@@ -15,11 +15,11 @@ use wakeful::{
     PushRequest, SetRequest, Topic, Wakeful,
 };
 
-/// How long a handler computes.
+/// The time that a handler computes.
 const COMPUTES: Duration = Duration::from_millis(1);
 const JOBS: u64 = 100_000;
 const GETS: u32 = 10_000;
-/// From get to get.
+/// The time between two gets.
 const PACE: Duration = Duration::from_micros(500);
 const ROUNDS: usize = 5;
 
@@ -38,7 +38,7 @@ impl JobHandler for Busy {
     }
 }
 
-/// Latencies of gets, from when each was due.
+/// Measures the latencies of gets, each from its due time.
 async fn gets(client: &Client) -> Histogram<u64> {
     let mut latencies = Histogram::new(3).expect("a histogram");
     let started = Instant::now();
@@ -68,7 +68,7 @@ async fn round(thread: Option<Thread>) -> Histogram<u64> {
             Some(wakeful.handle(topic, Busy, options).expect("a worker"))
         }
     };
-    // The generator has a thread of its own, as it would have a machine of its own.
+    // The generator has a thread of its own, as if it had a machine of its own.
     let measured = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(async {

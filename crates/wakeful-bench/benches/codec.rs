@@ -1,4 +1,4 @@
-//! What it costs to encode and decode the commonest frames: requests and replies of set and get.
+//! The cost of encoding and decoding the most frequent frames: requests and replies of set and get.
 
 #![expect(clippy::expect_used, reason = "a benchmark that cannot begin has nothing to say")]
 
@@ -13,13 +13,13 @@ use wakeful::{GetReply, GetRequest, KeyValue, KvRequest, Reply, SetReply, SetReq
 
 const KEY: &str = "key:000000012345";
 
-/// A set of a 16-byte key to 64 bytes, and its reply.
+/// Returns a set of a 16-byte key to 64 bytes, and its reply.
 fn set() -> (RequestBody, Reply) {
     let request = KvRequest::Set(SetRequest::new(KEY, vec![b'x'; 64]));
     (request.into(), Reply::Set(SetReply::new(1_000_000)))
 }
 
-/// A get, and a reply with 64 bytes.
+/// Returns a get, and a reply with 64 bytes.
 fn get() -> (RequestBody, Reply) {
     let request = KvRequest::Get(GetRequest { key: KEY.into(), revision: 0 });
     let kv = KeyValue {

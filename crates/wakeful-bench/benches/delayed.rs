@@ -1,8 +1,8 @@
-//! What a million delayed jobs cost: memory each, and the others, whose full cycle (push, hand-out,
-//! settlement, its records written and thrown away) is timed beside them and beside none, in turns.
-//! The queue alone, without actors and journal.
+//! The cost of a million delayed jobs: their memory, and the time of other jobs, whose full cycle
+//! (push, hand-out, settlement, records written and discarded) is measured with and without them,
+//! in turns. The queue alone, without actors and journal.
 //!
-//! `cargo bench -p wakeful-bench --bench delayed` prints one JSON object a line.
+//! `cargo bench -p wakeful-bench --bench delayed` prints one JSON object per line.
 
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a benchmark may end at once")]
 
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use wakeful::PushOptions;
 use wakeful::internals::BenchQueue;
 
-/// As in the binary.
+/// The allocator of the binary.
 #[global_allocator]
 static ALLOCATOR: wakeful::Allocator = wakeful::Allocator;
 
@@ -25,14 +25,14 @@ const ROUNDS: usize = 31;
 /// Jobs of one round, on each side.
 const CYCLED: usize = 64 * 1_024;
 
-/// What the process has in memory, bytes.
+/// Returns the memory of the process, bytes.
 fn resident() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux");
     let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok());
     pages.expect("resident pages") * 4_096
 }
 
-/// Pushes jobs that are due at all times of tomorrow, in no order.
+/// Pushes jobs that are due at random times of tomorrow.
 fn delay(queue: &mut BenchQueue, count: usize) {
     for from in (0..count).step_by(1_000) {
         let later = |n: usize| DAY + Duration::from_millis((n * 7_919_777 % 86_400_000) as u64);
@@ -42,7 +42,7 @@ fn delay(queue: &mut BenchQueue, count: usize) {
     }
 }
 
-/// Nanoseconds that a job takes from push to settlement.
+/// Returns the nanoseconds of a job from push to settlement.
 fn cycles(queue: &mut BenchQueue, batch: usize) -> f64 {
     let started = Instant::now();
     for _ in 0..CYCLED / batch {
@@ -64,7 +64,7 @@ fn tell(line: std::fmt::Arguments<'_>) {
 
 fn main() {
     let (mut bare, mut full) = (BenchQueue::default(), BenchQueue::default());
-    // What both have before the first job is not a job's.
+    // Memory allocated before the first job is not counted.
     for queue in [&mut bare, &mut full] {
         cycles(queue, 16);
     }

@@ -1,8 +1,9 @@
-//! The journal's append and sync of batches of records, against the bare append of the same bytes to
-//! a file that is there in full, one fdatasync for each batch.
+//! The journal's append and sync of batches of records, compared with a plain append of the same
+//! bytes to an existing file of full size, with one fdatasync per batch.
 //!
-//! Not with criterion: how long a disk takes to sync drifts by more than what is to be seen, so both
-//! take turns, and the ratio is the median of the rounds' own ratios. The data is under `target/`.
+//! Without criterion: the duration of a sync drifts by more than the difference to be seen, so both
+//! take turns, and the ratio is the median of the ratios of the rounds. The data is under
+//! `target/`.
 
 #![expect(clippy::expect_used, reason = "a benchmark that cannot begin has nothing to say")]
 #![expect(clippy::print_stdout, reason = "it is what a benchmark is for")]
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use wakeful::internals::BenchJournal;
 
-/// As in the binary.
+/// The allocator of the binary.
 #[global_allocator]
 static ALLOCATOR: wakeful::Allocator = wakeful::Allocator;
 
@@ -25,7 +26,7 @@ const ROUNDS: usize = 21;
 const BATCHES: usize = 500;
 const AIM: f64 = 1.5;
 
-/// A file of real zeros, as large as what is to be appended.
+/// A file of written zeros, as large as the data to append.
 struct Bare {
     file: File,
     at: u64,
@@ -52,7 +53,7 @@ impl Bare {
     }
 }
 
-/// What each batch of a round took.
+/// Returns the duration of each batch of a round.
 fn round(batches: usize, mut commit: impl FnMut()) -> Vec<Duration> {
     (0..batches)
         .map(|_| {

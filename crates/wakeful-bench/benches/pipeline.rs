@@ -1,7 +1,7 @@
 //! Jobs through the whole pipeline in one process, from push to recorded result, with handlers that
-//! do nothing; against the bare cost of three hops between actors.
+//! do nothing; compared with the plain cost of three hops between actors.
 //!
-//! `cargo bench -p wakeful-bench --bench pipeline` prints one JSON object a line.
+//! `cargo bench -p wakeful-bench --bench pipeline` prints one JSON object per line.
 
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a benchmark may end at once")]
 
@@ -16,14 +16,14 @@ use wakeful::{
     Topic, Wakeful,
 };
 
-/// The binary's.
+/// The allocator of the binary.
 #[global_allocator]
 static ALLOCATOR: wakeful::Allocator = wakeful::Allocator;
 
 const JOBS: u64 = 1_000_000;
 const ROUNDS: usize = 5;
 const CONCURRENCY: usize = 1_024;
-/// Jobs in one push, and pushes ahead of the handlers.
+/// Jobs in one push, and maximum number of jobs ahead of the handlers.
 const BATCH: u64 = 1_024;
 const AHEAD: u64 = 32 * BATCH;
 
@@ -38,7 +38,7 @@ impl JobHandler for Noop {
     }
 }
 
-/// Hands a message on, or ends its journey.
+/// Passes a message on, or ends its journey.
 struct Hop {
     next: Option<Addr<Hop>>,
     done: mpsc::UnboundedSender<()>,
@@ -63,7 +63,7 @@ impl Handler<Ball> for Hop {
     }
 }
 
-/// Journeys a second over three hops.
+/// Returns the journeys per second over three hops.
 async fn hops() -> f64 {
     let (done, mut arrived) = mpsc::unbounded_channel();
     let last = Hop { next: None, done: done.clone() }.start();
@@ -85,7 +85,7 @@ async fn hops() -> f64 {
     JOBS as f64 / started.elapsed().as_secs_f64()
 }
 
-/// Jobs a second from push to recorded result.
+/// Returns the jobs per second from push to recorded result.
 async fn pipeline(durability: Option<Durability>) -> f64 {
     let mut config = Config::new();
     let dir = tempfile::tempdir().expect("a directory");

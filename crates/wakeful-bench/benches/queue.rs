@@ -1,6 +1,6 @@
-//! The queue alone, without actors and journal: the full cycle of a job (push, hand-out, settlement,
-//! its records written and thrown away) beside many order keys; beside delayed jobs it is in
-//! `delayed.rs`.
+//! The queue alone, without actors and journal: the full cycle of a job (push, hand-out,
+//! settlement, records written and discarded) beside many order keys. For the cycle beside delayed
+//! jobs, see `delayed.rs`.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use wakeful::PushOptions;
@@ -24,7 +24,7 @@ fn with_order_keys(bench: &mut Criterion) {
     let mut group = bench.benchmark_group("a full cycle");
     group.throughput(Throughput::Elements(BATCH as u64));
     for count in [1_000_usize, 100_000] {
-        // Each key has a job that is held up by a pause of the whole topic; the others go on.
+        // Each key has a job that a pause of the whole topic holds back; the others continue.
         let mut queue = BenchQueue::default();
         for from in (0..count).step_by(1_000) {
             let options = (from..from + 1_000).map(|n| PushOptions {

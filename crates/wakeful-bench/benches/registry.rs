@@ -1,4 +1,4 @@
-//! Who waits for a key: what it costs to ask, to come and to go, with few and with many others.
+//! The cost of finding, adding and removing waiters of a key, with few and with many others.
 
 use std::hint::black_box;
 
@@ -16,7 +16,7 @@ fn prefix(n: u32) -> KeyRange {
     KeyRange::prefix(format!("service/{n:07}/"))
 }
 
-/// Over two keys, so that neighbours overlap.
+/// Returns a range of two keys, so that neighbours overlap.
 fn range(n: u32) -> KeyRange {
     KeyRange::range(format!("service/{n:07}/"), format!("service/{:07}/", n + 2))
 }

@@ -1,5 +1,5 @@
-//! The pure store: what one set, get and page of keys cost it, without wire and actor; and what
-//! watchers of other keys add to a set, which should be next to nothing.
+//! The pure store: the cost of a set, a get and a page of keys, without wire and actor; and the
+//! cost that watchers of other keys add to a set, which should be almost nothing.
 
 #![expect(clippy::expect_used, reason = "a benchmark that cannot begin has nothing to say")]
 
@@ -13,7 +13,7 @@ use wakeful::{
     WatchRequest,
 };
 
-/// As in the binary.
+/// The allocator of the binary.
 #[global_allocator]
 static ALLOCATOR: wakeful::Allocator = wakeful::Allocator;
 
@@ -24,7 +24,7 @@ fn key(number: u64) -> String {
     format!("key:{number:012}")
 }
 
-/// Keys in an order that no cache foresees.
+/// Returns key numbers in an order without locality.
 fn numbers() -> impl Iterator<Item = u64> {
     (0u64..).map(|turn| turn.wrapping_mul(0x9E37_79B9_7F4A_7C15) % KEYS)
 }
@@ -33,7 +33,7 @@ fn set(number: u64) -> KvRequest {
     KvRequest::Set(SetRequest::new(key(number), vec![b'x'; 64]))
 }
 
-/// Every key set `times` times, with a history as long as there are keys.
+/// Returns a store with every key set `times` times, and a history as long as the number of keys.
 fn filled(times: u64) -> Core {
     let mut config = Config::new();
     config.store.history_revisions_max = KEYS;
@@ -45,7 +45,7 @@ fn filled(times: u64) -> Core {
 }
 
 fn store(c: &mut Criterion) {
-    // The history is full: each set pushes the oldest revision out.
+    // The history is full, so each set compacts the oldest revision.
     let (mut core, mut turn) = (filled(2), numbers());
     c.bench_function("set", |b| {
         b.iter_batched(

@@ -17,7 +17,7 @@ use super::redis::Subscriber;
 use super::template::key;
 use super::watcher_connection::WatcherConnection;
 
-/// How an audience watches.
+/// The kind of watching.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Kind {
     /// Each watcher is one `wait`, answered once.
@@ -26,29 +26,29 @@ pub(super) enum Kind {
     Watch,
 }
 
-/// Which keys an audience watches.
+/// The keys that an audience watches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Watched {
-    /// All the same key, [`Watched::ONE`].
+    /// All watch the same key, [`Watched::ONE`].
     One,
-    /// Each a key of its own, which nobody sets.
+    /// Each watches a key of its own, which is never set.
     Idle,
-    /// The keys of a load, with their number.
+    /// All watch the keys of a load; their number.
     Loaded(u64),
 }
 
-/// Who an audience is.
+/// The description of an audience.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
-    /// How they watch.
+    /// The kind of watching.
     pub(super) kind: Kind,
-    /// Which keys.
+    /// The watched keys.
     pub(super) watched: Watched,
-    /// How many there are, over all connections.
+    /// The number of watchers, over all connections.
     pub(super) watchers: u64,
-    /// How many connections there are.
+    /// The number of connections.
     pub(super) connections: u64,
-    /// Ask for a wait again when it is met.
+    /// True to request a wait again when its condition was met.
     pub(super) again: bool,
 }
 
@@ -69,7 +69,7 @@ pub(super) struct Audience {
 }
 
 impl Kind {
-    /// Its name on the command line.
+    /// Returns the name on the command line.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Wait => "wait",
@@ -82,7 +82,7 @@ impl Watched {
     /// The key of [`Watched::One`].
     pub(super) const ONE: &'static str = "fan-out";
 
-    /// The key that the watcher with `number` watches.
+    /// Returns the key that the watcher with `number` watches.
     pub(super) fn key(self, number: u64) -> Vec<u8> {
         match self {
             Self::One => Self::ONE.into(),
@@ -132,7 +132,7 @@ impl Audience {
         })
     }
 
-    /// Asks for every wait that was met again, and returns when they are in place.
+    /// Requests every met wait again, and returns when all are in place.
     pub(super) fn rearm(&mut self) -> Result<(), Error> {
         for member in &mut self.members {
             if let AudienceMember::Wakeful(connection) = member {
@@ -142,7 +142,7 @@ impl Audience {
         self.settle()
     }
 
-    /// Asks for watchers, until all are in place.
+    /// Requests watchers until all are in place.
     fn settle(&mut self) -> Result<(), Error> {
         let mut moved = Instant::now();
         for member in &mut self.members {

@@ -1,4 +1,5 @@
-//! [`Caller`]: a blocking connection that asks one thing at a time, and the start of every other.
+//! [`Caller`]: a blocking connection with one request at a time, and the start of every other
+//! connection.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -17,12 +18,12 @@ use super::wire::Wire;
 /// No answer for this long ends the run: a benchmark of a server that hangs has no result.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// With what every connection of the run logs in.
+/// The login of every connection of the run.
 static CREDENTIALS: OnceLock<Credentials> = OnceLock::new();
 
-/// Has every connection of the run log in.
+/// Sets the login of every connection of the run.
 pub(super) fn log_in_with(credentials: Credentials) {
-    // There is one run in a process.
+    // There is one run per process.
     let _ = CREDENTIALS.set(credentials);
 }
 
@@ -65,13 +66,13 @@ impl Caller {
         Ok(self)
     }
 
-    /// Does one request of the store.
+    /// Executes one request of the store.
     pub(super) fn request(&mut self, request: impl Into<Request>) -> Result<Reply, Error> {
         let id = self.send(&RequestBody::from(request))?;
         wire::decode_reply(&self.answer(id)?)
     }
 
-    /// What the store holds.
+    /// Returns the status of the store.
     pub(super) fn status(&mut self) -> Result<StatusReply, Error> {
         match self.request(HubRequest::Status)? {
             Reply::Status(status) => Ok(*status),
@@ -79,7 +80,7 @@ impl Caller {
         }
     }
 
-    /// Does `requests` in one write, and awaits all their replies.
+    /// Sends `requests` in one write, and awaits all their replies.
     pub(super) fn pipeline(
         &mut self,
         requests: impl Iterator<Item = KvRequest>,
@@ -111,13 +112,13 @@ impl Caller {
         Ok(id)
     }
 
-    /// Sends a ping, and does not await its pong.
+    /// Sends a ping without awaiting its pong.
     pub(super) fn ping(&mut self) -> Result<(), Error> {
         let ping = Header::bare(Kind::Ping, 1).encode();
         self.write(&ping)
     }
 
-    /// Awaits the reply to the request with `id`, and gives its body.
+    /// Awaits the reply to the request with `id`, and returns its body.
     pub(super) fn answer(&mut self, id: u64) -> Result<Vec<u8>, Error> {
         match self.receive()? {
             (header, body) if header.kind == Kind::Reply && header.id == id => Ok(body),
@@ -125,12 +126,12 @@ impl Caller {
         }
     }
 
-    /// The same connection, from now on without blocking.
+    /// Converts the connection to a non-blocking one.
     pub(super) fn into_connection(self) -> Result<Connection, Error> {
         Connection::new(self.socket, self.input)
     }
 
-    /// The next frame that is not a ping, which is answered here.
+    /// Returns the next frame that is not a ping; answers pings.
     fn receive(&mut self) -> Result<(Header, Vec<u8>), Error> {
         loop {
             let split = frame::split(&self.input, BODY_BYTES_LIMIT);
@@ -168,7 +169,7 @@ impl Caller {
     }
 }
 
-/// A blocking socket to `addr` that gives up after [`TIMEOUT`].
+/// Returns a blocking socket to `addr` with [`TIMEOUT`].
 pub(super) fn dial(addr: &str) -> Result<TcpStream, Error> {
     let unreachable = |error: io::Error| {
         Error::new(ErrorCode::Unreachable, format!("no server answers at {addr}: {error}"))
@@ -188,18 +189,18 @@ pub(super) fn dial(addr: &str) -> Result<TcpStream, Error> {
     Err(unreachable(failed))
 }
 
-/// The error for a socket that failed.
+/// Returns the error for a failed socket.
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 pub(super) fn lost(error: io::Error) -> Error {
     Error::new(ErrorCode::Unavailable, format!("the connection was lost: {error}"))
 }
 
-/// The error for a peer that does not keep to the protocol.
+/// Returns the error for a peer that violates the protocol.
 pub(super) fn broken(what: &str) -> Error {
     Error::new(ErrorCode::Protocol, what)
 }
 
-/// The error for a frame that came where a reply was due.
+/// Returns the error for another frame than a reply.
 pub(super) fn refusal(header: &Header, body: &[u8]) -> Error {
     match header.kind {
         Kind::Error => wire::decode_error(body),

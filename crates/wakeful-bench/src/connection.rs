@@ -19,11 +19,11 @@ pub(super) const SCRATCH_BYTES: usize = 256 * 1024;
 #[derive(Debug)]
 pub(super) struct Connection {
     socket: Wire<TcpStream>,
-    /// What waits to be written; callers append whole frames.
+    /// The output to be written; callers append whole frames.
     pub(super) output: Vec<u8>,
-    /// How much of `output` is written.
+    /// The number of bytes of `output` that are written.
     written: usize,
-    /// The start of a frame whose end has not come yet; mostly empty.
+    /// The start of an incomplete frame; usually empty.
     rest: Vec<u8>,
 }
 

@@ -1,4 +1,4 @@
-//! One set to many watchers: how long until the last of them has its event.
+//! One set to many watchers: the time until the last of them has its event.
 
 use std::time::{Duration, Instant};
 
@@ -10,28 +10,28 @@ use super::caller::{Caller, TIMEOUT};
 use super::loaded_server::LoadedServer;
 use super::redis::Publisher;
 
-/// Between rounds: lets the server finish what follows its answers.
+/// Pause between rounds, in which the server finishes the work after its answers.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// What one round took, from before the set was written.
+/// The times of one round, from before the set was written.
 #[derive(Debug, Clone, Copy)]
 struct Round {
     first: Duration,
     last: Duration,
 }
 
-/// What the rounds took.
+/// The times of the rounds.
 #[derive(Debug)]
 pub(super) struct Rounds(Vec<Round>);
 
-/// Who makes the event.
+/// The maker of the event.
 #[derive(Debug)]
 enum Source {
     Wakeful(Caller, usize),
     Redis(Publisher),
 }
 
-/// `rounds` rounds with an audience as `plan` says, on a Wakeful at `place`.
+/// Runs `rounds` rounds with the audience of `plan` on a Wakeful at `place`.
 pub(super) fn run(
     plan: &Plan,
     server: &LoadedServer,
@@ -42,7 +42,7 @@ pub(super) fn run(
     measure(Audience::gather(plan, server)?, source, plan.watchers, rounds)
 }
 
-/// The same with Redis pub/sub, each connection one subscriber.
+/// Does the same with Redis pub/sub, each connection one subscriber.
 pub(super) fn run_redis(
     addr: &str,
     connections: u64,
@@ -61,7 +61,7 @@ fn measure(
     rounds: usize,
 ) -> Result<Rounds, Error> {
     let mut done = Vec::with_capacity(rounds);
-    // The first round is not counted: it pages memory in, on both sides.
+    // The first round is not counted, because it pages memory in on both sides.
     for round in 0..=rounds {
         let taken = source.round(&mut audience, watchers)?;
         if round > 0 {
@@ -115,12 +115,12 @@ impl Source {
 }
 
 impl Rounds {
-    /// Time until the last watcher had its event, of `quantile` of the rounds.
+    /// Returns the time until the last watcher had its event, in `quantile` of the rounds.
     pub(super) fn last(&self, quantile: f64) -> Duration {
         nth(self.0.iter().map(|round| round.last).collect(), quantile)
     }
 
-    /// Time until the first watcher had its event, of `quantile` of the rounds.
+    /// Returns the time until the first watcher had its event, in `quantile` of the rounds.
     pub(super) fn first(&self, quantile: f64) -> Duration {
         nth(self.0.iter().map(|round| round.first).collect(), quantile)
     }

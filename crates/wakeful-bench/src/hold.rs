@@ -1,5 +1,4 @@
-//! Things that only have to be there while something else is measured: parked watchers, and a
-//! watcher that lags.
+//! Passive load during other measurements: parked watchers, and a watcher that lags.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -14,14 +13,14 @@ use super::audience::Audience;
 use super::caller::Caller;
 use super::loaded_server::LoadedServer;
 
-/// How often is looked whether it is over.
+/// Interval of checking for the end.
 const GLANCE: Duration = Duration::from_millis(50);
 
 /// Less than `rpc.ping_interval`: a watcher that never reads cannot answer pings, so it keeps
 /// its connection alive by pings of its own.
 const PING: Duration = Duration::from_secs(5);
 
-/// Until when something is held.
+/// The end of holding something.
 #[derive(Debug)]
 pub(super) enum Until {
     /// The end of stdin.
@@ -31,7 +30,7 @@ pub(super) enum Until {
 }
 
 impl Until {
-    /// Until `seconds` have passed, or else until stdin closes.
+    /// Ends after `seconds`, or otherwise when stdin closes.
     pub(super) fn new(seconds: Option<Duration>) -> Self {
         if let Some(time) = seconds {
             return Self::Over(Instant::now() + time);
@@ -68,14 +67,14 @@ pub(super) fn park(mut audience: Audience, until: &Until) -> Result<u64, Error> 
 #[derive(Debug)]
 pub(super) struct Laggard {
     caller: Caller,
-    /// The revision it watches from.
+    /// The revision that the watch starts from.
     pub(super) from: u64,
     /// The revision of the store.
     pub(super) current: u64,
 }
 
 impl Laggard {
-    /// Watches from `behind` revisions ago, or the oldest there is, with `window_bytes`.
+    /// Watches from `behind` revisions ago, or the oldest one readable, with `window_bytes`.
     pub(super) fn connect(
         server: &LoadedServer,
         behind: u64,
@@ -93,7 +92,7 @@ impl Laggard {
         Ok(Self { caller, from, current: status.revision })
     }
 
-    /// Stays, and does nothing.
+    /// Stays idle.
     pub(super) fn hold(&mut self, until: &Until) -> Result<(), Error> {
         let mut pinged = Instant::now();
         while !until.is_now() {

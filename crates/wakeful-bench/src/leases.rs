@@ -1,4 +1,4 @@
-//! Many leases that end at the same time: how late the last of them ends.
+//! Many leases that end at the same time: the delay of the last end.
 
 use std::time::{Duration, Instant};
 
@@ -11,25 +11,25 @@ use super::template::key;
 /// Sets in one write.
 const CHUNK: u64 = 1_000;
 
-/// How often is looked how many leases are left.
+/// Interval of reading the number of leases.
 const GLANCE: Duration = Duration::from_millis(1);
 
-/// What it took.
+/// The times of a run.
 #[derive(Debug)]
 pub(super) struct Ended {
-    /// Leases that were there.
+    /// The number of leases.
     pub(super) leases: u64,
-    /// To make them.
+    /// The time to create them.
     pub(super) granting: Duration,
-    /// From when all were due to when it was first seen that one had ended.
+    /// The time from their due time until one was seen to have ended.
     pub(super) first_late: Duration,
-    /// From when all were due to when it was first seen that none was left.
+    /// The time from their due time until none was left.
     pub(super) last_late: Duration,
-    /// Least left of their time when all were made; less than nothing if it was not enough.
+    /// True if all were created before the first was due.
     pub(super) in_time: bool,
 }
 
-/// Makes `leases` keys, each with a lease of its own, that all end `ttl` from now.
+/// Creates `leases` keys, each with a lease of its own, all of which end `ttl` from now.
 pub(super) fn run(server: &LoadedServer, leases: u64, ttl: Duration) -> Result<Ended, Error> {
     let mut caller = Caller::connect(server)?;
     let before = caller.status()?.leases;

@@ -1,7 +1,8 @@
-//! A load of sets and gets: each connection sends a batch, awaits all its replies, sends the next.
+//! A load of sets and gets: each connection sends a batch, awaits all its replies, and sends the
+//! next.
 //!
-//! That is what `redis-benchmark -c -P` does, so that both can be compared. A latency is the time
-//! from when the batch of a request was written (with a rate: was due) to when its reply was read.
+//! `redis-benchmark -c -P` does the same, so that both can be compared. A latency is the time from
+//! when the batch of a request was written (with a rate: was due) to when its reply was read.
 
 use std::io;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use super::tally::Tally;
 use super::template::{Draw, Template};
 use crate::wire::Wire;
 
-/// What is loaded.
+/// The loaded server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Target {
     /// A Wakeful.
@@ -33,34 +34,34 @@ pub(super) enum Target {
     Redis,
 }
 
-/// What one thread is to do.
+/// The parameters of one thread.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
-    /// What is loaded.
+    /// The loaded server.
     pub(super) target: Target,
-    /// Connections.
+    /// The number of connections.
     pub(super) connections: usize,
-    /// Requests of a batch.
+    /// The number of requests in a batch.
     pub(super) pipeline: usize,
-    /// What they are.
+    /// The kinds of requests.
     pub(super) mix: Mix,
-    /// Bytes of a value.
+    /// The size of a value, bytes.
     pub(super) value_bytes: usize,
-    /// Milliseconds that a request may take; 0 for any time.
+    /// The deadline of a request, milliseconds; 0 for none.
     pub(super) deadline_ms: u32,
-    /// Keys to draw from.
+    /// The number of keys.
     pub(super) keys: u64,
-    /// How long to send.
+    /// The duration of the load.
     pub(super) time: Duration,
-    /// How many to send.
+    /// The number of requests to send.
     pub(super) requests_max: u64,
-    /// Requests per second; `None` for as fast as they are answered.
+    /// Requests per second; `None` for as many as are answered.
     pub(super) rate: Option<f64>,
-    /// Makes its keys differ from those of other threads.
+    /// Makes the keys differ from those of other threads.
     pub(super) seed: u64,
 }
 
-/// Runs `plan` against `place`; adds what is answered to `answered` as it goes.
+/// Runs `plan` against `place`; adds to `answered` as replies arrive.
 pub(super) fn run(
     plan: &Plan,
     server: &LoadedServer,
@@ -69,15 +70,15 @@ pub(super) fn run(
     Load::connect(plan, server)?.run(answered)
 }
 
-/// One connection, and its batch in flight.
+/// A connection and its batch in flight.
 #[derive(Debug)]
 struct Lane {
     connection: Connection,
-    /// Replies still to come.
+    /// The number of replies to come.
     awaiting: u64,
-    /// When the batch in flight was sent, or was due.
+    /// The time when the batch in flight was sent, or was due.
     started: Instant,
-    /// Never used twice.
+    /// The next request id; never reused.
     next_id: u64,
 }
 
@@ -91,9 +92,9 @@ struct Load<'a> {
     get: Template,
     draw: Draw,
     tally: Tally,
-    /// Batches in flight.
+    /// The number of batches in flight.
     busy: usize,
-    /// Requests not sent yet.
+    /// The number of requests to send.
     requests_left: u64,
     end: Instant,
     schedule: Option<Schedule>,
@@ -169,7 +170,7 @@ impl<'a> Load<'a> {
         Ok(self.tally)
     }
 
-    /// How long a poll may block: epoll counts in milliseconds, which is too coarse for a rate,
+    /// Returns the timeout of a poll: epoll counts in milliseconds, which is too coarse for a rate,
     /// so the last millisecond before a batch is due is spent polling.
     fn timeout(&self) -> Duration {
         let idle = Duration::from_millis(100);
@@ -180,7 +181,7 @@ impl<'a> Load<'a> {
         Duration::from_millis(left.as_millis() as u64).min(idle)
     }
 
-    /// Sends what the schedule says is due by now.
+    /// Sends the batches that are due.
     fn send_due(&mut self) -> Result<(), Error> {
         let Some(mut schedule) = self.schedule.take() else { return Ok(()) };
         let now = Instant::now();
@@ -197,7 +198,7 @@ impl<'a> Load<'a> {
         sent
     }
 
-    /// Sends the next batch of an idle lane, if there is one to be sent.
+    /// Sends the next batch of an idle lane, if there is one.
     fn send(&mut self, lane: usize, started: Instant) -> Result<(), Error> {
         let Some(lane) = self.lanes.get_mut(lane) else { return Ok(()) };
         let batch = self.requests_left.min(self.plan.pipeline as u64);
@@ -229,8 +230,8 @@ impl<'a> Load<'a> {
         self.lanes.get_mut(lane).map_or(Ok(()), |lane| lane.connection.flush())
     }
 
-    /// Reads what a lane has, and sends its next batch if that was the last of one. Tells when
-    /// replies came, if any did.
+    /// Reads what a lane has received, and sends its next batch if the last one is complete.
+    /// Returns the time when replies arrived, if any did.
     fn receive(&mut self, server: usize, scratch: &mut [u8]) -> Result<Option<Instant>, Error> {
         let Some(lane) = self.lanes.get_mut(server) else { return Ok(None) };
         let (mut replies, target, tally) = (0, self.plan.target, &mut self.tally);

@@ -1,4 +1,4 @@
-//! [`LoadedServer`]: where the server is that is loaded, and how to speak with it.
+//! [`LoadedServer`]: the address of the loaded server, and its TLS options.
 
 use wakeful::Error;
 
@@ -11,7 +11,7 @@ pub(crate) struct LoadedServer {
     tls: Option<Tls>,
 }
 
-/// Read once, for all connections.
+/// The address and options, read once for all connections.
 #[derive(Debug)]
 struct Tls {
     config: std::sync::Arc<rustls::ClientConfig>,
@@ -19,7 +19,7 @@ struct Tls {
 }
 
 impl LoadedServer {
-    /// Without TLS.
+    /// Returns a server without TLS.
     pub(crate) fn plain(addr: impl Into<String>) -> Self {
         Self { addr: addr.into(), tls: None }
     }
@@ -30,7 +30,7 @@ impl LoadedServer {
         Ok(Self { tls: Some(Tls { config: config.into(), name }), ..Self::plain(addr) })
     }
 
-    /// A blocking connection; with TLS, its handshake comes with the first bytes.
+    /// Returns a blocking connection; with TLS, its handshake is sent with the first bytes.
     pub(super) fn dial(&self) -> Result<Wire<std::net::TcpStream>, Error> {
         let socket = dial(&self.addr)?;
         if let Some(Tls { config, name }) = &self.tls {

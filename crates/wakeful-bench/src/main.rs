@@ -1,8 +1,8 @@
-//! `wakeful-bench`: loads a running server, and measures what it does under it.
+//! `wakeful-bench`: loads a running server, and measures its throughput and latency.
 //!
-//! Lean on purpose: one thread, readiness from `mio`, frames straight from the codec and no
-//! client library, so that on a small machine the server is what is measured. `bench/` compares
-//! the results with those of other servers.
+//! Deliberately lean: one thread, readiness from `mio`, frames directly from the codec and no
+//! client library, so that on a small machine the server is measured, not the generator. `bench/`
+//! compares the results with those of other servers.
 
 mod audience;
 mod caller;
@@ -47,7 +47,7 @@ use tally::Tally;
 #[global_allocator]
 static ALLOCATOR: wakeful::Allocator = wakeful::Allocator;
 
-/// Sets for the filling of keys in one write.
+/// Number of sets in one write when keys are filled.
 const FILL_CHUNK: u64 = 1_000;
 
 /// Loads a running server with sets and gets, waits and watches, and reports throughput and latency.
@@ -154,7 +154,8 @@ struct BenchArgs {
     #[arg(long, group = "mode")]
     lagging_watcher: bool,
 
-    /// How many revisions ago the lagging watcher starts, or at the oldest readable one.
+    /// Number of revisions before the current one at which the lagging watcher starts; the oldest
+    /// readable one if that is newer.
     #[arg(long, default_value_t = 500_000)]
     behind: u64,
 
@@ -171,7 +172,7 @@ struct BenchArgs {
     ttl_seconds: f64,
 }
 
-/// What is loaded otherwise than by keys.
+/// Loads other than of keys.
 #[derive(Debug, Clone, clap::Subcommand)]
 enum Other {
     Jobs(jobs::JobsArgs),
@@ -189,8 +190,8 @@ fn main() -> ExitCode {
 /// Runs the benchmark that `args` describe against the server at `place`, and writes what it
 /// measured to `out`: as text, or with `json` as one object on a line.
 ///
-/// Errors: what the server refused, or that it could not be reached or did not answer. A load
-/// some of whose requests were refused reports what it measured first.
+/// Errors: a refusal by the server, or a server that cannot be reached or does not answer. A load
+/// with refused requests first reports its measurements.
 fn run(
     args: BenchArgs,
     server: &LoadedServer,
@@ -241,7 +242,7 @@ fn run(
 }
 
 impl BenchArgs {
-    /// Runs a load; gives what it measured, and how many events the watchers had.
+    /// Runs a load; returns the measurements, and the number of events that the watchers got.
     fn load(&self, server: &LoadedServer) -> Result<(Tally, u64), Error> {
         if self.fill {
             self.fill(server)?;
@@ -265,7 +266,7 @@ impl BenchArgs {
         Ok((tally, events))
     }
 
-    /// Divides the load among threads, and puts together what they measured.
+    /// Divides the load among threads, and merges their measurements.
     fn threads(&self, server: &LoadedServer) -> Result<Tally, Error> {
         let threads = self.threads.min(self.connections);
         let counters: Vec<Arc<AtomicU64>> = (0..threads).map(|_| Arc::default()).collect();
@@ -284,7 +285,7 @@ impl BenchArgs {
         tally
     }
 
-    /// What one of `threads` threads is to do.
+    /// Returns the parameters of one of `threads` threads.
     fn share(&self, seed: u64, threads: u64) -> Result<load::Plan, Error> {
         let part = |whole: u64| whole / threads + u64::from(seed < whole % threads);
         let forever = Duration::from_secs(24 * 3600);
@@ -388,7 +389,7 @@ impl BenchArgs {
 
 fn print(report: &Report, json: bool, out: &mut dyn Write) -> Result<(), Error> {
     let text = if json { report.json() } else { report.to_string() };
-    // Flushed: a script waits for this line before it looks at the server.
+    // Flushed, because a script waits for this line before it examines the server.
     writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|error| {
         Error::new(ErrorCode::Internal, format!("the result could not be written: {error}"))
     })

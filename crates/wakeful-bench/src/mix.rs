@@ -1,9 +1,9 @@
-//! [`Mix`]: which operations a load is made of, and in what proportion.
+//! [`Mix`]: the operations of a load, and their proportions.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// One kind of operation a load is made of.
+/// A kind of operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Operation {
     /// Sets a key.
@@ -12,7 +12,7 @@ pub(super) enum Operation {
     Get,
 }
 
-/// Which operations a load is made of, by weight; written `set:50,get:50`, or `set` alone.
+/// The operations of a load, by weight; written `set:50,get:50`, or `set` alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mix {
     weights: Vec<(Operation, u32)>,
@@ -20,7 +20,7 @@ pub(super) struct Mix {
 }
 
 impl Mix {
-    /// The operation that `draw`, any number, falls on.
+    /// Returns the operation for `draw`, any number.
     pub(super) fn pick(&self, draw: u32) -> Operation {
         let mut left = draw % self.total;
         for (operation, weight) in &self.weights {
@@ -32,7 +32,7 @@ impl Mix {
         Operation::Get
     }
 
-    /// The one operation there is, if there is only one: spares the draw.
+    /// Returns the operation if there is only one, so that no draw is needed.
     pub(super) fn only(&self) -> Option<Operation> {
         match self.weights.as_slice() {
             [(operation, _)] => Some(*operation),

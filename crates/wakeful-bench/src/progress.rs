@@ -1,4 +1,4 @@
-//! [`Progress`]: a line a second on stderr, so that a long run is not a silent one.
+//! [`Progress`]: one line per second on stderr during a long run.
 
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -8,16 +8,16 @@ use std::time::{Duration, Instant};
 
 use wakeful::internals::program::write_stderr;
 
-/// Prints until dropped; only on a terminal.
+/// Prints until dropped, and only on a terminal.
 #[derive(Debug)]
 pub(super) struct Progress {
     printer: Option<JoinHandle<()>>,
-    /// Its other owner is the printer, which ends when it is the last.
+    /// The printer has the other reference, and ends when it is the last.
     _alive: Arc<()>,
 }
 
 impl Progress {
-    /// Starts to print how fast `answered` grows.
+    /// Starts printing how fast `answered` grows.
     pub(super) fn start(answered: Vec<Arc<AtomicU64>>) -> Self {
         let alive = Arc::new(());
         let seen = Arc::downgrade(&alive);

@@ -1,4 +1,4 @@
-//! What a load and a fan-out need to know of Redis, so that it can be compared by the same code:
+//! The parts of a load and a fan-out that are specific to Redis, so that the same code compares it:
 //! its commands and replies, a [`Subscriber`] and a [`Publisher`].
 
 use std::io::{self, Read, Write};
@@ -10,14 +10,14 @@ use super::caller::{broken, dial, lost};
 use super::connection::Connection;
 use crate::wire::Wire;
 
-/// The one channel.
+/// The only channel.
 const CHANNEL: &str = "fan-out";
 
 /// A connection that has subscribed.
 #[derive(Debug)]
 pub(super) struct Subscriber {
     pub(super) connection: Connection,
-    /// Every message has the same bytes.
+    /// The bytes of every message.
     message: Vec<u8>,
 }
 
@@ -69,7 +69,7 @@ impl Publisher {
         Ok(Self { socket: dial(addr)?, command })
     }
 
-    /// Publishes, and does not await the answer.
+    /// Publishes without awaiting the answer.
     pub(super) fn publish(&mut self) -> Result<(), Error> {
         self.socket.write_all(&self.command).map_err(lost)
     }
@@ -115,7 +115,7 @@ pub(super) fn replies(
     Ok((bytes.len() - left.len(), count))
 }
 
-/// An array of bulk strings: what commands and messages are.
+/// Returns an array of bulk strings, the form of commands and messages.
 pub(super) fn command(words: &[&str]) -> Vec<u8> {
     let mut command = format!("*{}\r\n", words.len());
     for word in words {

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 pub(super) struct Report(Vec<(&'static str, Value)>);
 
 impl Report {
-    /// The results of a mode.
+    /// Returns the empty results of a mode.
     pub(super) fn new(mode: &str) -> Self {
         Self(vec![("mode", mode.into())])
     }
@@ -50,7 +50,7 @@ impl Report {
         self.with(name, thousandths(time.as_secs_f64()).into())
     }
 
-    /// The results as one JSON object, on one line.
+    /// Returns the results as one JSON object, on one line.
     pub(super) fn json(&self) -> String {
         let object: Map<_, _> =
             self.0.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
@@ -67,7 +67,7 @@ fn thousandths(number: f64) -> f64 {
     (number * 1e3).round() / 1e3
 }
 
-/// One line for each result.
+/// Prints one line for each result.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (place, (name, value)) in self.0.iter().enumerate() {

@@ -1,27 +1,28 @@
-//! [`Schedule`]: when the batches of a load with a rate are due, whatever the server does.
+//! [`Schedule`]: the due times of the batches of a load with a rate, whatever the server does.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Batches are due at even distances, on the lanes in turn. A batch whose lane is busy waits,
-/// and its latency counts from when it was due: that is the correction for the requests that a
-/// stalled server keeps a closed loop from sending ("coordinated omission").
+/// Batches are due at even intervals, on the lanes in turn. A batch whose lane is busy waits, and
+/// its latency counts from its due time: this corrects for the requests that a stalled server keeps
+/// a closed loop from sending ("coordinated omission").
 #[derive(Debug)]
 pub(super) struct Schedule {
     start: Instant,
     end: Instant,
-    /// Nanoseconds from one batch to the next, over all lanes.
+    /// The nanoseconds from one batch to the next, over all lanes.
     step_ns: f64,
-    /// Batches taken so far.
+    /// The number of batches taken so far.
     taken: u64,
-    /// Batches at most.
+    /// Maximum number of batches.
     batches_max: u64,
     /// Due times of batches whose lane was busy, by lane.
     waiting: Vec<VecDeque<Instant>>,
 }
 
 impl Schedule {
-    /// `batches_per_second` from `start` to `end`, at most `batches_max`, over `lanes`.
+    /// Returns a schedule of `batches_per_second` from `start` to `end`, at most `batches_max`,
+    /// over `lanes`.
     pub(super) fn new(
         start: Instant,
         end: Instant,
@@ -33,7 +34,7 @@ impl Schedule {
         Self { start, end, step_ns: 1e9 / batches_per_second, taken: 0, batches_max, waiting }
     }
 
-    /// The next batch that is due by `now`: its lane and when it was due.
+    /// Returns the next batch that is due by `now`: its lane and its due time.
     pub(super) fn take(&mut self, now: Instant) -> Option<(usize, Instant)> {
         let due = self.next_due().filter(|due| *due <= now)?;
         let lane = (self.taken % self.waiting.len().max(1) as u64) as usize;
@@ -41,20 +42,20 @@ impl Schedule {
         Some((lane, due))
     }
 
-    /// When the next batch is due; `None` after the last.
+    /// Returns the due time of the next batch; `None` after the last.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let due = self.start + Duration::from_nanos((self.taken as f64 * self.step_ns) as u64);
         (due < self.end && self.taken < self.batches_max).then_some(due)
     }
 
-    /// The lane of a batch is busy.
+    /// Postpones a batch whose lane is busy.
     pub(super) fn postpone(&mut self, lane: usize, due: Instant) {
         if let Some(waiting) = self.waiting.get_mut(lane) {
             waiting.push_back(due);
         }
     }
 
-    /// The lane is free: when was its longest waiting batch due?
+    /// Returns the due time of the longest waiting batch of a lane that is free.
     pub(super) fn resume(&mut self, lane: usize) -> Option<Instant> {
         self.waiting.get_mut(lane)?.pop_front()
     }

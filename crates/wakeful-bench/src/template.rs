@@ -1,7 +1,7 @@
 //! [`Template`]: a request frame encoded once, of which only the id and the digits of the key
 //! change; and the keys of a load.
 //!
-//! Encoding each request anew would cost the generator more than the server takes to answer it.
+//! Encoding each request anew would cost the generator more than answering it costs the server.
 
 use wakeful::Error;
 use wakeful::internals::wire::RequestBody;
@@ -12,13 +12,13 @@ use super::caller::broken;
 use super::mix::Operation;
 use super::redis;
 
-/// How many digits the number of a key has.
+/// The number of digits in a key.
 const DIGITS: usize = 12;
 
-/// These cannot occur in the rest of a request by chance: the place to patch.
+/// The digits to patch, unlikely to occur elsewhere in a request.
 const MARK: u64 = 918_273_645_546;
 
-/// A request, encoded but for its id and the digits of its key.
+/// An encoded request without its id and the digits of its key.
 #[derive(Debug)]
 pub(super) struct Template {
     /// The header; requests to a Redis have none.
@@ -50,7 +50,7 @@ impl Template {
         Self::around_mark(Some(header), body)
     }
 
-    /// The same for a Redis.
+    /// Returns the same for Redis.
     pub(super) fn redis(operation: Operation, value_bytes: usize) -> Result<Self, Error> {
         let (marked, value) = (key("key", MARK), "x".repeat(value_bytes));
         let marked = String::from_utf8_lossy(&marked);
@@ -82,7 +82,7 @@ impl Template {
     }
 }
 
-/// The key with `number`: `key:000000012345`, as redis-benchmark makes them.
+/// Returns the key with `number`: `key:000000012345`, as redis-benchmark makes them.
 pub(super) fn key(prefix: &str, number: u64) -> Vec<u8> {
     let mut key = Vec::with_capacity(prefix.len() + 1 + DIGITS);
     key.extend_from_slice(prefix.as_bytes());
@@ -110,12 +110,12 @@ pub(super) struct Draw {
 }
 
 impl Draw {
-    /// Draws that differ by `seed`.
+    /// Returns a generator whose numbers depend on `seed`.
     pub(super) fn new(seed: u64) -> Self {
         Self { state: seed.wrapping_mul(0xA076_1D64_78BD_642F) }
     }
 
-    /// The next number.
+    /// Returns the next number.
     pub(super) fn next(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mixed = (self.state ^ (self.state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -123,7 +123,7 @@ impl Draw {
         mixed ^ (mixed >> 31)
     }
 
-    /// The next number of `0 .. bound`.
+    /// Returns the next number of `0 .. bound`.
     pub(super) fn below(&mut self, bound: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
     }

@@ -22,7 +22,7 @@ fn bench(addr: &str, line: &str) -> (Result<(), Error>, Value) {
     (done, serde_json::from_str(&text).unwrap_or_default())
 }
 
-/// Serves on a port of its own for as long as the process lives.
+/// Starts a server on a free port, which lives as long as the process.
 fn serve(config: Config) -> String {
     let (say, said) = std::sync::mpsc::channel();
     std::thread::spawn(move || {

@@ -11,22 +11,23 @@ use super::audience::{Kind as WatcherKind, Watched};
 use super::caller::refusal;
 use super::connection::{Connection, frames};
 
-/// Waits, or watch ids, asked for at once: less than `rpc.requests_in_flight_max`.
+/// Number of waits, or watch ids, requested at once: less than `rpc.requests_in_flight_max`.
 const CHUNK: usize = 1_000;
 
-/// Id of the stream of watches.
+/// The id of the stream of watches.
 const STREAM: u64 = 1;
 
-/// Id of the request whose answer shows that the waits before it are parked; waits are not answered.
+/// The id of the request whose answer shows that the waits before it are parked; waits are not
+/// answered.
 const FENCE: u64 = 2;
 
-/// Id of the first wait, or request for a watch.
+/// The id of the first wait, or request for a watch.
 const FIRST: u64 = 16;
 
-/// Bytes of pushes that may be on their way.
+/// The bytes of pushes that may be in flight.
 const WINDOW_BYTES: u32 = 1024 * 1024;
 
-/// How long a wait lasts: longer than any run.
+/// The timeout of a wait: longer than any run.
 const WAIT: std::time::Duration = std::time::Duration::from_secs(6 * 3600);
 
 /// One connection, with its share of the waits or watches.
@@ -35,17 +36,17 @@ pub(super) struct WatcherConnection {
     pub(super) connection: Connection,
     kind: WatcherKind,
     watched: Watched,
-    /// Ask for a wait again when it is met.
+    /// True to request a wait again when its condition was met.
     again: bool,
-    /// Numbers of its watchers.
+    /// The numbers of the watchers.
     watchers: Range<u64>,
-    /// Watchers asked for.
+    /// The number of requested watchers.
     asked: u64,
-    /// Answers to come before the next chunk is asked for.
+    /// The number of answers to come before the next chunk is requested.
     awaiting: usize,
-    /// Whether the stream was asked for.
+    /// True if the stream was requested.
     opened: bool,
-    /// Bytes of pushes consumed and not yet credited.
+    /// The bytes of pushes consumed and not yet credited.
     consumed: u32,
 }
 
@@ -70,19 +71,19 @@ impl WatcherConnection {
         }
     }
 
-    /// Whether all its watchers are in place.
+    /// Returns true if all watchers are in place.
     pub(super) fn ready(&self) -> bool {
         self.awaiting == 0 && self.asked == self.watchers.end - self.watchers.start
     }
 
-    /// Lets it ask for all its waits again; watches stay.
+    /// Makes all waits be requested again; watches stay.
     pub(super) fn rearm(&mut self) {
         if self.kind == WatcherKind::Wait {
             self.asked = 0;
         }
     }
 
-    /// Asks for the next chunk of watchers, if the last one is in place.
+    /// Requests the next chunk of watchers, if the last one is in place.
     pub(super) fn ask(&mut self) -> Result<(), Error> {
         if self.awaiting > 0 || self.ready() {
             return Ok(());
@@ -121,7 +122,7 @@ impl WatcherConnection {
         connection.receive(scratch, |bytes, output| {
             frames(bytes, |header, body| {
                 match header.kind {
-                    // A wait is not decoded: what is measured is the server.
+                    // A wait is not decoded, because the server is measured, not the generator.
                     Kind::Reply if *kind == WatcherKind::Wait && header.id >= FIRST => {
                         events += 1;
                         if *again {
@@ -130,7 +131,7 @@ impl WatcherConnection {
                         }
                     }
                     Kind::Reply => *awaiting = awaiting.saturating_sub(1),
-                    // That it is parked.
+                    // The wait was parked.
                     Kind::Push if *kind == WatcherKind::Wait => {}
                     Kind::Push => {
                         events += wire::decode_events(body)?;

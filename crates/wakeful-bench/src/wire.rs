@@ -26,7 +26,7 @@ impl<S> Wire<S> {
         }
     }
 
-    /// Whether a read that does not fill its buffer has emptied the socket.
+    /// Returns true if a read that does not fill its buffer has emptied the socket.
     pub(super) fn is_plain(&self) -> bool {
         matches!(self, Self::Plain(_))
     }
@@ -49,7 +49,7 @@ impl<S: Read + Write> Write for Wire<S> {
         }
     }
 
-    /// Writes what is encrypted and not yet written.
+    /// Writes the encrypted output that is not yet written.
     fn flush(&mut self) -> Result<()> {
         match self {
             Self::Plain(socket) => socket.flush(),

@@ -10,7 +10,7 @@ use rustix::termios::{Action, tcflow};
 use serde_json::{Value, json};
 use wakeful::{Config, Wakeful};
 
-/// A server on a port of its own, for as long as the process lives.
+/// A server on a free port, which lives as long as the process.
 struct Server {
     addr: String,
 }

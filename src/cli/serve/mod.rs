@@ -77,7 +77,7 @@ pub(crate) struct ServeArgs {
     /// Data directory; created if missing
     #[arg(long, value_name = "DIR", env = "WAKEFUL_DATA_DIR", default_value = "./wakeful-data")]
     data_dir: PathBuf,
-    /// When a write is answered
+    /// When a write is acknowledged
     ///
     /// Once it is on the disk (`fsync`), once it is in the operating system, which syncs every
     /// journal.sync_interval (`interval`), or at once (`memory`). A write may ask for more

@@ -105,7 +105,7 @@ enum PortSocket {
 }
 
 impl PortSocket {
-    /// Lets clients connect. Also returns a description of the socket, for errors.
+    /// Starts to listen. Also returns a description of the socket, for errors.
     fn listen(self) -> Result<(TcpListener, &'static str), Failure> {
         match self {
             Self::Passed(listener) => Ok((listener, "(on a passed socket)")),

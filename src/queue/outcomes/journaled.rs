@@ -79,9 +79,9 @@ impl Changes {
 }
 
 impl Outcomes {
-    /// Appends a record of the changes since the last one to `out`, up to the size that fits well into
-    /// one; returns false if there are none. Outcomes beyond the limits are dropped only when everything
-    /// is written.
+    /// Appends to `out` a record of the changes since the last record, up to the usual size of one;
+    /// returns false if there are no changes. Outcomes beyond the limits are evicted only once all
+    /// changes are written.
     pub(crate) fn take_record(&mut self, out: &mut Vec<u8>) -> bool {
         if self.unwritten.is_empty() {
             self.evict();

@@ -58,7 +58,7 @@ pub(crate) struct Outcomes {
     unaged: UnixMillis,
     /// Recorded results, in order, until the queue has recorded that their jobs are done.
     unconfirmed: VecDeque<Reservation>,
-    /// Those of them that the snapshot in progress still has to include.
+    /// Unconfirmed results that the snapshot in progress still has to include.
     unconfirmed_untold: Vec<Reservation>,
     parked: HashMap<ParkId, ParkedQuery, RandomState>,
     /// Waiting requests, by client.

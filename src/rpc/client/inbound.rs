@@ -44,7 +44,7 @@ pub(super) enum Push {
         watch: u64,
         error: Error,
     },
-    /// Of a wait: the wait is parked, and considers everything after this revision.
+    /// The push of a wait: the wait is parked, and considers everything after this revision.
     Parked {
         revision: Revision,
     },

@@ -17,15 +17,16 @@ pub(super) struct PendingCall {
     pub(super) call: RpcCall,
     /// The receiver of the answer.
     pub(super) to: ReplyTarget,
-    /// When the caller gives up.
+    /// The time when the caller gives up.
     pub(super) deadline: Option<Instant>,
     /// The time from the request until then; `None` for no limit.
     pub(super) lasts: Option<Duration>,
-    /// Its position in the output of this connection; `None` while it waits for its turn.
+    /// The position of the request in the output of this connection; `None` while it waits for its
+    /// turn.
     pub(super) at: Option<u64>,
     /// Whether it may have been sent on a connection that was lost.
     pub(super) tried: bool,
-    /// What a wait needs to continue after a lost connection.
+    /// The state that a wait needs to continue after a lost connection.
     pub(super) resume: Resume,
 }
 
@@ -46,10 +47,10 @@ pub(super) enum ReplyTarget {
     Resume,
 }
 
-/// What a wait needs to continue after a lost connection.
+/// The state that a wait needs to continue after a lost connection.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Resume {
-    /// When its time is over; `None` if only the server knows.
+    /// The time when the wait ends; `None` if only the server knows.
     pub(super) ends: Option<Instant>,
     /// The newest revision that this client had seen when the wait was made.
     pub(super) floor: Revision,

@@ -62,7 +62,7 @@ pub(super) struct ClientSession {
     pub(super) resuming: Resuming,
 }
 
-/// What must be done without the lock.
+/// The work to do without the lock.
 #[derive(Debug, Default)]
 pub(super) struct Effects {
     pub(super) answers: Vec<(oneshot::Sender<CallOutcome>, CallOutcome)>,

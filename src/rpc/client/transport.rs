@@ -18,7 +18,7 @@ pub(crate) trait Connector: Send + Sync + 'static {
 
 /// How a client reaches its server, first and after each lost connection.
 pub(super) enum Transport {
-    /// To the address of its configuration.
+    /// Connects to the address of its configuration.
     Addr,
     Opener(Arc<dyn Connector>),
 }

@@ -136,7 +136,7 @@ impl<'de, T: Deserialize<'de> + Default, const N: usize> Visitor<'de> for FirstV
 /// The reason why an argument is invalid.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ArgumentError {
-    /// In Go's own words.
+    /// The message is that of Go.
     #[error("jsonrpc: request body missing params")]
     Missing,
     #[error("jsonrpc: {0}")]

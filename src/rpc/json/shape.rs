@@ -3,7 +3,7 @@
 /// The answer of Go's tutorial for a missing key.
 pub(super) const NOT_FOUND: &str = "not found";
 
-/// Its answer when nothing has changed in time.
+/// The answer when nothing has changed in time.
 pub(super) const TIMEOUT: &str = "timeout";
 
 /// The form of the answer to a request.

@@ -274,7 +274,7 @@ struct Registered<'a> {
     link: Link,
     idle: Option<Idle>,
     identity: Option<Identity>,
-    /// Its place in the registry, if it serves.
+    /// The place of the link in the registry, if it serves.
     place: Option<u64>,
     _place: FairPlace<IpAddr>,
 }

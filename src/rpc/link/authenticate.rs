@@ -24,9 +24,9 @@ const TOKEN_BYTES_MAX: usize = 512;
 pub struct Presented {
     /// The name it asks for.
     pub name: String,
-    /// Its credentials for the name.
+    /// The peer's credentials for the name.
     pub credentials: Option<Credentials>,
-    /// Its address.
+    /// The peer's address.
     pub addr: SocketAddr,
     /// The identity it has already proved, for example by a client certificate.
     pub identity: Option<Identity>,

@@ -91,11 +91,11 @@ impl fmt::Debug for ReverseOptions {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Dialer {
-    /// Its name.
+    /// The name of the server.
     pub name: String,
-    /// Its address.
+    /// The address of the server.
     pub addr: SocketAddr,
-    /// Its proved identity; `None` if every peer may dial.
+    /// The proved identity of the server; `None` if every peer may dial.
     pub identity: Option<Identity>,
 }
 

@@ -31,7 +31,8 @@ pub(crate) enum WirePush<'a> {
         #[serde(borrow)]
         error: WireError<'a>,
     },
-    /// Of a wait, not of a stream: the wait is parked; everything after this revision counts.
+    /// The push of a wait, not of a stream: the wait is parked, and considers everything after this
+    /// revision.
     Parked {
         revision: u64,
     },

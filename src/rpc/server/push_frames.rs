@@ -27,7 +27,7 @@ pub(super) fn next_large_values(cursor: &PushCursor) -> Vec<Blob> {
     }
 }
 
-/// Lets `write` write the next push, and return its length.
+/// Calls `write` with the next push; returns its length.
 pub(super) fn write_next(
     cursor: &mut PushCursor,
     mut write: impl FnMut(&WirePush<'_>) -> Result<usize, CodecError>,

@@ -1,4 +1,4 @@
-//! [`Beanstalkd`]: its commands and answers, as its `doc/protocol.txt` has them.
+//! [`Beanstalkd`]: its commands and answers, as in its `doc/protocol.txt`.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -9,17 +9,17 @@ use wakeful::Reservation;
 use super::super::caller::{broken, lost};
 use super::peer::{Heard, Speech};
 
-/// A tube of its own.
+/// The tube of the benchmark.
 const TUBE: &str = "bench";
 
-/// How to talk to a beanstalkd.
+/// The protocol of a beanstalkd.
 #[derive(Debug)]
 pub(super) struct Beanstalkd {
     put: Vec<u8>,
 }
 
 impl Beanstalkd {
-    /// Uses and watches the tube, which are confirmed in turn.
+    /// Uses and watches the tube; both are confirmed in turn.
     pub(super) fn begin(socket: &mut TcpStream, payload_bytes: usize) -> Result<Self, Error> {
         let begin = format!("use {TUBE}\r\nwatch {TUBE}\r\nignore default\r\n");
         socket.write_all(begin.as_bytes()).map_err(lost)?;

@@ -1,5 +1,4 @@
-//! From the push of a job to its hand-out to a worker that waits for one, when nothing else goes
-//! on.
+//! The time from the push of a job to its hand-out to a waiting worker on an idle server.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -15,7 +14,7 @@ use super::peer::{Heard, Peer, Speech};
 use crate::LoadedServer;
 
 /// Pause between rounds, so that the system is idle and the worker waits.
-const BREATH: Duration = Duration::from_millis(1);
+const ROUND_PAUSE: Duration = Duration::from_millis(1);
 
 /// One connection.
 struct Line {
@@ -39,7 +38,7 @@ pub(super) fn run(
     for _ in 0..rounds {
         worker.speech.reserve(&mut worker.connection.output, 1, 1)?;
         worker.connection.flush()?;
-        std::thread::sleep(BREATH);
+        std::thread::sleep(ROUND_PAUSE);
         producer.speech.push(&mut producer.connection.output, 1, 1)?;
         let pushed = Instant::now();
         producer.connection.flush()?;
@@ -65,7 +64,7 @@ impl Line {
         Ok(Self { poll, connection, speech, scratch: vec![0; SCRATCH_BYTES] })
     }
 
-    /// Reads until enough was heard.
+    /// Reads until `enough` holds.
     fn until(&mut self, enough: impl Fn(&Heard) -> bool) -> Result<Heard, Error> {
         let mut heard = Heard::default();
         let mut events = Events::with_capacity(4);

@@ -1,7 +1,7 @@
-//! Rounds of jobs on many connections: each settles what it got in the last, pushes and asks for
-//! as many again, in one write, and awaits all the answers.
+//! Rounds of jobs on many connections: each settles the jobs of the last round, pushes and requests
+//! the same number again, in one write, and awaits all the answers.
 //!
-//! No connection waits for ever: each asks for as many jobs as it has pushed before, on the same
+//! No connection waits for ever: each requests as many jobs as it has pushed before, on the same
 //! connection.
 
 use std::io;
@@ -18,55 +18,55 @@ use super::super::tally::Tally;
 use super::peer::{Heard, Peer, Speech};
 use crate::LoadedServer;
 
-/// What is to be done.
+/// The parameters of a load.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
     pub(super) peer: Peer,
     pub(super) connections: usize,
-    /// Jobs of a connection that are under way.
+    /// The number of jobs in progress on a connection.
     pub(super) depth: u64,
-    /// Jobs in one request.
+    /// The number of jobs in one request.
     pub(super) batch: u64,
     pub(super) payload_bytes: usize,
-    /// How long to push.
+    /// The duration of pushing.
     pub(super) time: Duration,
-    /// How many to push.
+    /// The number of jobs to push.
     pub(super) jobs_max: u64,
 }
 
-/// One connection, and its round.
+/// A connection and its round.
 struct Lane {
     connection: Connection,
     speech: Box<dyn Speech>,
-    /// Pushes, and settlements, still to be answered.
+    /// The pushes and settlements without an answer.
     pushing: u64,
     settling: u64,
     /// Settlements of this round.
     settlements: u64,
-    /// Jobs still to be had, and requests for them in flight.
+    /// The jobs still to be received, and the requests for them in flight.
     wanted: u64,
     reserving: u64,
-    /// Had in this round.
+    /// The jobs of this round.
     jobs: Vec<Reservation>,
-    /// When this round was written, and the one before.
+    /// The time when this round was written, and that of the one before.
     started: Instant,
     before: Instant,
 }
 
-/// A load under way.
+/// A running load.
 struct Load<'a> {
     plan: &'a Plan,
     poll: Poll,
     lanes: Vec<Lane>,
     tally: Tally,
-    /// Lanes with a round under way.
+    /// The number of lanes with a round in progress.
     busy: usize,
-    /// Jobs not pushed yet.
+    /// The number of jobs to push.
     left: u64,
     end: Instant,
 }
 
-/// Runs `plan` against `place`, until every job that was pushed is settled.
+/// Runs `plan` against `place` until every pushed job is settled.
 pub(super) fn run(plan: &Plan, place: &LoadedServer) -> Result<Tally, Error> {
     let poll = Poll::new().map_err(lost)?;
     let mut lanes = Vec::with_capacity(plan.connections);
@@ -119,7 +119,7 @@ impl Load<'_> {
         Ok(self.tally)
     }
 
-    /// Begins the next round of a lane, if there is something left to do.
+    /// Begins the next round of a lane, if there is work left.
     fn begin(&mut self, place: usize, now: Instant) -> Result<(), Error> {
         let Some(lane) = self.lanes.get_mut(place) else { return Ok(()) };
         let batch = self.plan.batch;
@@ -159,7 +159,7 @@ impl Load<'_> {
             self.tally.record(now.saturating_duration_since(lane.before), settled);
         }
         if lane.reserving == 0 && lane.wanted > 0 {
-            // There were fewer than was asked for.
+            // There were fewer jobs than requested.
             let out = &mut lane.connection.output;
             lane.reserving = lane.speech.reserve(out, lane.wanted, self.plan.batch)?;
         }

@@ -1,5 +1,5 @@
-//! `wakeful-bench jobs`: whole lives of jobs, pushed, reserved and settled, and how soon after its
-//! push a job is handed out.
+//! `wakeful-bench jobs`: complete lives of jobs, pushed, reserved and settled, and the time from a
+//! push to the hand-out.
 
 mod beanstalkd;
 mod idle;

@@ -1,4 +1,4 @@
-//! [`Native`]: requests for jobs, straight through the codec.
+//! [`Native`]: requests for jobs, encoded directly by the codec.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -15,22 +15,22 @@ use super::super::caller::{broken, refusal};
 use super::super::connection::frames;
 use super::peer::{Heard, Speech, parts};
 
-/// A topic of its own.
+/// The topic of the benchmark.
 const TOPIC: &str = "bench";
 
-/// How long a job is held, and waited for: longer than any round.
+/// Visibility timeout and wait timeout: longer than any round.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
-/// How many jobs an answer is about, by the id of its request: the kind is in the lowest bits.
+/// The number of jobs of an answer, by the id of its request: the kind is in the lowest bits.
 const PUSH: u64 = 0;
 const RESERVE: u64 = 1;
 const SETTLE: u64 = 2;
 
-/// How to talk to a Wakeful.
+/// The protocol of a Wakeful.
 #[derive(Debug)]
 pub(super) struct Native {
     payload_bytes: usize,
-    /// Never used twice.
+    /// The next request id; never reused.
     next: u64,
     /// Requests that differ only in their id, encoded once.
     known: VecDeque<Known>,
@@ -38,7 +38,7 @@ pub(super) struct Native {
     asked: std::collections::HashMap<u64, u64>,
 }
 
-/// A request, encoded but for its id.
+/// An encoded request without its id.
 #[derive(Debug)]
 struct Known {
     kind: u64,
@@ -84,7 +84,7 @@ impl Native {
         RequestBody::from(Request::Job(request)).encode(out, id)?;
         let body = out.get(start + HEADER_BYTES..).unwrap_or_default().to_vec();
         let header = Header { body_bytes: body.len() as u32, ..Header::bare(Kind::Request, 0) };
-        // A round has few shapes; those of odd ends come and go.
+        // A round has few shapes; rare ones are evicted.
         self.known.truncate(7);
         self.known.push_front(Known { kind, count, header, body });
         Ok(())
@@ -128,7 +128,7 @@ impl Speech for Native {
                 Kind::Ping => {
                     out.extend_from_slice(&Header::bare(Kind::Pong, header.id).encode());
                 }
-                // That a request is parked.
+                // The request was parked.
                 Kind::Pong | Kind::Push => {}
                 _ => return Err(refusal(&header, body)),
             }
@@ -137,7 +137,7 @@ impl Speech for Native {
     }
 }
 
-/// What is pushed needs no look: all of it is, or none.
+/// A reply to a push need not be decoded: all jobs were pushed, or none.
 fn answer(kind: u64, count: u64, body: &[u8], heard: &mut Heard) -> Result<(), Error> {
     if kind == PUSH {
         heard.pushed += count;

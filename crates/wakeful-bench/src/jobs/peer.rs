@@ -1,4 +1,4 @@
-//! [`Peer`]: who is loaded, and [`Speech`]: how to talk to them.
+//! [`Peer`]: the loaded server, and [`Speech`]: its protocol.
 
 use wakeful::Error;
 use wakeful::Reservation;
@@ -9,7 +9,7 @@ use super::{beanstalkd, native};
 use crate::LoadedServer;
 use crate::wire::Wire;
 
-/// Who is loaded.
+/// The loaded server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Peer {
     /// A Wakeful.
@@ -18,22 +18,22 @@ pub(super) enum Peer {
     Beanstalkd,
 }
 
-/// What one connection has heard since it was last asked.
+/// The answers on one connection since the last call.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
-    /// Jobs that are pushed.
+    /// The number of pushed jobs.
     pub(super) pushed: u64,
-    /// Jobs that were handed out.
+    /// The received jobs.
     pub(super) jobs: Vec<Reservation>,
-    /// Requests for jobs that were answered.
+    /// The number of answered requests for jobs.
     pub(super) reserves: u64,
-    /// Jobs that are settled.
+    /// The number of settled jobs.
     pub(super) settled: u64,
-    /// Jobs that were refused, pushed or settled.
+    /// The refusals of pushes and settlements.
     pub(super) refused: Vec<Error>,
 }
 
-/// How to talk on one connection.
+/// The protocol on one connection.
 pub(super) trait Speech {
     /// Appends requests that push `count` jobs, at most `batch` in each.
     fn push(&mut self, out: &mut Vec<u8>, count: u64, batch: u64) -> Result<(), Error>;
@@ -56,7 +56,7 @@ impl Peer {
         }
     }
 
-    /// Connects, and says what is to be said first.
+    /// Connects, and sends the first commands.
     pub(super) fn connect(
         self,
         server: &LoadedServer,
@@ -76,7 +76,7 @@ impl Peer {
     }
 }
 
-/// The sizes of the parts that `count` is made of, none above `batch`.
+/// Returns the sizes of the parts of `count`, none above `batch`.
 pub(super) fn parts(count: u64, batch: u64) -> impl Iterator<Item = u64> {
     let whole = count / batch;
     let rest = count % batch;

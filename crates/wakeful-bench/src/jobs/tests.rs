@@ -1,4 +1,4 @@
-//! Loads of jobs, against a beanstalkd of a few lines.
+//! Loads of jobs, against a minimal beanstalkd.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -28,7 +28,7 @@ struct Ready {
 struct Tube {
     ready: Mutex<Ready>,
     pushed: Condvar,
-    /// Puts and deletes.
+    /// The number of puts and of deletes.
     counts: Mutex<(u64, u64)>,
 }
 
@@ -45,7 +45,7 @@ fn serve() -> (SocketAddr, Arc<Tube>) {
     (addr, tube)
 }
 
-/// Answers one command after the other; a reserve waits, and what comes after it too.
+/// Answers one command after another; a waiting reserve delays later commands.
 fn converse(mut socket: TcpStream, tube: &Tube) {
     let mut commands = BufReader::new(socket.try_clone().unwrap());
     let mut line = String::new();

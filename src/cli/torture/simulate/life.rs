@@ -62,7 +62,7 @@ pub(super) struct World {
     store: Option<(u64, NextId)>,
 }
 
-/// What is promised of a store's id in its next life.
+/// The promise about a store's id in its next life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum NextId {
     Same,

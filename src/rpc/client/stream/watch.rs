@@ -41,18 +41,18 @@ pub(super) enum WatchInFlight {
 /// The position from which a watch continues.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum WatchPosition {
-    /// As it was requested.
+    /// The start, as requested.
     Start,
-    /// After this key of the snapshot of this revision.
+    /// The position after this key of the snapshot of this revision.
     Snapshot { revision: Revision, last: Blob },
-    /// At this revision.
+    /// This revision.
     Next(Revision),
 }
 
-/// What a watch needs from the server to continue.
+/// The request that a watch needs to continue.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::rpc::client) enum WatchNeed {
-    /// It must be added to the stream.
+    /// The watch must be added to the stream.
     Add(WatchRequest),
     /// The next page of its snapshot.
     Page(KvRequest),
