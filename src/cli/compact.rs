@@ -6,7 +6,7 @@ use crate::{Operations, Reply, Revision};
 
 /// Discard the history before a revision
 ///
-/// REV becomes the oldest revision that can be read or watched from. Present keys are unchanged.
+/// REV becomes the oldest revision that can be read or watched from. Current keys are unchanged.
 /// The server also compacts by itself, past store.history_revisions_max and history_bytes_max.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\

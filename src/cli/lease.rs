@@ -11,7 +11,7 @@ use super::json::ReadItem;
 use super::output::{Output, notice};
 use crate::{Blob, KvRequest, LeaseGrantRequest, LeaseId, LeaseReply, Operations, Reply, duration};
 
-/// Grant, renew and end leases: keys set with one are deleted when it ends
+/// Grant, renew and end leases; a key set with a lease is deleted when the lease ends
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -43,7 +43,7 @@ Examples:
     },
     /// Renew a lease repeatedly, until Ctrl-C
     ///
-    /// Renews it after each third of its time to live, and prints `lease ID ttl TTL` each time.
+    /// Renews the lease after each third of its time to live, and prints `lease ID ttl TTL` each time.
     /// While the server is unreachable it tries again until the lease would have expired. Exits
     /// with 3 if the lease does not exist (it may have expired).
     #[command(after_help = "\

@@ -13,7 +13,7 @@ use crate::journal::{self, Contents, RealDisk};
 use crate::replayed::ReplayedState;
 use crate::{Config, Error};
 
-/// Make a data directory from a backup
+/// Create a data directory from a backup
 ///
 /// Checks the whole file before it writes anything. DIR must not hold a store. The new store
 /// continues from the backup's revision under an id of its own, so that clients notice the change:

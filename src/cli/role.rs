@@ -50,7 +50,7 @@ Example:
 Example:
   wakeful role grant shop --watch 'stock/*' --auth users.toml")]
     Grant(ChangeArgs),
-    /// Remove grants from a role; what only they allowed ends
+    /// Remove grants from a role; anything that only they permitted ends
     #[command(after_help = "\
 Example:
   wakeful role revoke shop --write 'stock/*' --auth users.toml")]

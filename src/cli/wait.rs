@@ -26,7 +26,7 @@ Examples:
 pub(crate) struct WaitArgs {
     #[command(flatten)]
     selection: Selection,
-    /// Consider only changes after this revision [default: the present one]
+    /// Consider only changes after this revision [default: the current one]
     #[arg(long, value_name = "REV")]
     after: Option<Revision>,
     /// Maximum wait, as in 30s, 5m, 1h30m [default: the server's, 30s]
@@ -40,16 +40,16 @@ pub(crate) struct WaitArgs {
 #[derive(Debug, clap::Args)]
 #[group(multiple = false)]
 struct WaitUntil {
-    /// Until the key exists
+    /// Wait until the key exists
     #[arg(long)]
     exists: bool,
-    /// Until the key does not exist; with --prefix, until no key does
+    /// Wait until the key does not exist; with --prefix, until no key does
     #[arg(long)]
     absent: bool,
-    /// Until the key has this value
+    /// Wait until the key has this value
     #[arg(long, value_name = "VALUE", value_parser = bytes(), allow_negative_numbers = true)]
     equals: Option<Blob>,
-    /// Until the key has another value, or is deleted
+    /// Wait until the key has another value, or is deleted
     #[arg(long, value_name = "VALUE", value_parser = bytes(), allow_negative_numbers = true)]
     differs: Option<Blob>,
     /// Until a revision above this one changed the key

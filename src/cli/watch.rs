@@ -25,24 +25,24 @@ use crate::{
 Output:
   put KEY VALUE (revision N)
   delete KEY (revision N)
-  snapshot KEY VALUE (revision N)      with --snapshot: a present key
+  snapshot KEY VALUE (revision N)      with --snapshot: an existing key
   synced (revision N)                  with --snapshot: changes follow
   progress (revision N)                with --progress: all up to N was shown
   skipped COUNT (revision N)           with --latest: omitted older changes
 
 Examples:
   wakeful watch greeting
-  wakeful watch jobs/ --prefix --snapshot  present keys, then changes
+  wakeful watch jobs/ --prefix --snapshot  existing keys, then changes
   wakeful watch jobs/ --prefix --from 100  past changes, then new ones
   wakeful watch done --count 1 && echo changed
   wakeful watch --json | jq .kv.key")]
 pub(crate) struct WatchArgs {
     #[command(flatten)]
     selection: Selection,
-    /// Start with this revision, out of history [default: the next one]
+    /// Start with this revision of the history [default: the next one]
     #[arg(long, value_name = "REV", conflicts_with = "snapshot")]
     from: Option<Revision>,
-    /// Print the present keys, a marker, then every later change
+    /// Print the existing keys, a marker, then every later change
     #[arg(long)]
     snapshot: bool,
     /// End after N changes (keys of a snapshot are not changes)

@@ -11,7 +11,7 @@ use crate::{JobInfo, JobState, Operations};
 
 /// List the dead letters of a topic, with reasons
 ///
-/// Prints one line for each: its id, its index if it has one, the time it became a dead letter, the
+/// Prints one line for each dead letter: its id, its index if it has one, the time it became a dead letter, the
 /// number of runs, and the reason, with the errors of its last runs below, oldest first. `job get`
 /// shows the payload, `job replay` makes it ready again, `job delete` removes it. Beyond
 /// `queue.dead_max` the oldest are evicted, which `topics` counts.

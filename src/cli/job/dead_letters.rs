@@ -14,7 +14,7 @@ pub(super) struct DeadLetterPages {
     /// The dead letters
     #[arg(value_name = "ID", required_unless_present = "all")]
     ids: Vec<JobId>,
-    /// All present dead letters of the topic, oldest first
+    /// All current dead letters of the topic, oldest first
     #[arg(long, conflicts_with = "ids")]
     all: bool,
 }

@@ -39,7 +39,7 @@ pub(crate) struct ReserveArgs {
     /// How long to wait for the first job [default: no limit]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     wait: Option<Duration>,
-    /// How long the server waits for a sign of life before it takes a job back
+    /// Time without a sign of life after which the server takes a job back
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "30s")]
     visibility: Duration,
 }

@@ -9,7 +9,7 @@ use crate::{Blob, Jobs, Operations};
 
 /// Report the progress of a reserved job
 ///
-/// `job get` shows it. It is not recorded: it is lost when the server ends.
+/// `job get` shows the progress, which is not recorded: it is lost when the server ends.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -54,7 +54,7 @@ pub(crate) struct PushArgs {
     /// Push each line of standard input as a job
     #[arg(long, conflicts_with_all = ["payload", "index"])]
     lines: bool,
-    /// How long to wait for room in a full topic
+    /// Maximum wait for room in a full topic
     #[arg(long, value_name = "WAIT", value_parser = parse_duration)]
     wait_room: Option<Duration>,
     /// Wait up to this long for the result, and print it

@@ -75,7 +75,7 @@ Examples:
 pub(crate) struct TouchArgs {
     #[command(flatten)]
     held: ReservationArg,
-    /// How long it is reserved from now on [default: as before]
+    /// New visibility timeout, from now on [default: as before]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     visibility: Option<Duration>,
 }

@@ -29,7 +29,7 @@ pub(crate) struct JobWaitArgs {
     /// Maximum wait, as in 30s, 5m, 1h30m [default: no limit]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     timeout: Option<Duration>,
-    /// Print the result byte by byte, without a newline
+    /// Print the exact bytes of the result, without a newline
     #[arg(long, conflicts_with = "json")]
     raw: bool,
 }

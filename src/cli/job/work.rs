@@ -80,7 +80,7 @@ pub(crate) struct WorkArgs {
     /// Maximum run time of the command [default: no limit]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     timeout: Option<Duration>,
-    /// How long the server waits for a sign of life before it takes a job back
+    /// Time without a sign of life after which the server takes a job back
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "30s")]
     visibility: Duration,
     /// Exit code that fails the job permanently; repeatable

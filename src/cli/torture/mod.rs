@@ -65,7 +65,7 @@ pub(crate) struct TortureArgs {
     /// How long to simulate seeds
     #[arg(long = "for", value_name = "DURATION", value_parser = super::argument::parse_duration, requires = "simulate")]
     duration: Option<Duration>,
-    /// Number of events of one seed after which no other life begins
+    /// Number of events of one seed after which the service is not restarted again
     #[arg(long, value_name = "N", default_value_t = 20_000, requires = "simulate")]
     events: u64,
 }

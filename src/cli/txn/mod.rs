@@ -47,17 +47,17 @@ pub(crate) struct TxnArgs {
 #[derive(Debug, Default, clap::Args)]
 #[group(multiple = true)]
 struct TxnFlags {
-    /// If the key does not exist
+    /// Require that the key does not exist
     #[arg(long, value_name = "KEY", value_parser = bytes())]
     if_absent: Vec<Blob>,
-    /// If the key exists
+    /// Require that the key exists
     #[arg(long, value_name = "KEY", value_parser = bytes())]
     if_exists: Vec<Blob>,
-    /// If the key has this value
+    /// Require that the key has this value
     #[arg(long, num_args = 2, value_names = ["KEY", "VALUE"], value_parser = bytes(),
         allow_negative_numbers = true)]
     if_value: Vec<Blob>,
-    /// If the last change of the key was this revision
+    /// Require that this revision was the last to change the key
     #[arg(long, num_args = 2, value_names = ["KEY", "REV"], value_parser = bytes())]
     if_revision: Vec<Blob>,
     /// Then set the key, unless it already has that value

@@ -53,7 +53,7 @@ enum UserCommand {
 Example:
   wakeful user grant alice ops --auth users.toml")]
     Grant(RolesArgs),
-    /// Revoke roles from a user; what only they granted ends
+    /// Revoke roles from a user; anything that only they permitted ends
     #[command(after_help = "\
 Example:
   wakeful user revoke alice ops --auth users.toml")]
