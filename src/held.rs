@@ -190,16 +190,7 @@ mod tests {
     use crate::model::{ReserveRequest, ReservedJob};
 
     fn given(id: JobId) -> JobReply {
-        JobReply::Reserved(vec![ReservedJob {
-            reservation: Reservation { id, epoch: 1 },
-            topic: "t".into(),
-            payload: "p".into(),
-            index: None,
-            order_key: None,
-            failures: 0,
-            losses: 0,
-            pushed: 0,
-        }])
+        JobReply::Reserved(vec![ReservedJob::new(Reservation { id, epoch: 1 }, "t", "p")])
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub(crate) struct WatchSession {
 pub(crate) enum Outlet {
     /// Takes the one answer.
     Wait(Box<dyn FnOnce(Result<WaitOutcome, Error>) + Send>),
-    /// Takes each batch, and sends [`Ready`](super::message::Ready) when it is used up.
+    /// Takes each batch, and sends [`StreamReady`](super::message::StreamReady) when it is used up.
     Stream(Box<dyn FnMut(WatcherHandle, Buffered<EventBatch>) + Send>),
 }
 

@@ -267,16 +267,7 @@ mod tests {
     }
 
     fn given(reservations: &[Reservation]) -> Result<Done, Error> {
-        let job = |reservation: &Reservation| ReservedJob {
-            reservation: *reservation,
-            topic: "t".into(),
-            payload: "p".into(),
-            index: None,
-            order_key: None,
-            failures: 0,
-            losses: 0,
-            pushed: 0,
-        };
+        let job = |reservation: &Reservation| ReservedJob::new(*reservation, "t", "p");
         reply(JobReply::Reserved(reservations.iter().map(job).collect()))
     }
 

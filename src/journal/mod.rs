@@ -274,7 +274,7 @@ pub(crate) fn open(
     open_by(JournalRunner::Threads, disk, dir, config, new_store_id, report, replay)
 }
 
-/// Opens or creates the journal in `dir`, and replays every record in order; `labour` states where its
+/// Opens or creates the journal in `dir`, and replays every record in order; `runner` states where its
 /// work is done.
 ///
 /// `report` is called where the work is done, `replay` from the caller's thread.

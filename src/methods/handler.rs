@@ -40,14 +40,12 @@ where
     let job = argument.decode().map_err(|error| super::service::invalid_argument(cx, &error))?;
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let reserved = ReservedJob {
-        reservation: Reservation { id: 0, epoch: 0 },
-        topic: cx.method().into(),
-        payload: Blob::from(argument.bytes().to_vec()),
-        index: None,
-        order_key: None,
-        failures: 0,
-        losses: 0,
         pushed: duration::millis(since),
+        ..ReservedJob::new(
+            Reservation { id: 0, epoch: 0 },
+            cx.method(),
+            Blob::from(argument.bytes().to_vec()),
+        )
     };
     let context = JobContext::called(reserved, cx.deadline());
     let _end = NotifyOnDrop(context.clone());

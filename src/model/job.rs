@@ -118,7 +118,7 @@ pub struct ReservedJob {
 }
 
 impl ReservedJob {
-    /// Makes a job without index and order key that is handed out for the first time.
+    /// Creates a job without index and order key that is handed out for the first time.
     pub fn new(reservation: Reservation, topic: impl Into<Blob>, payload: impl Into<Blob>) -> Self {
         Self {
             reservation,

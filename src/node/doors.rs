@@ -103,19 +103,19 @@ impl Wakeful {
         listener: std::net::TcpListener,
         door: &Arc<TlsHandshaker>,
     ) -> Result<TlsListener, Error> {
-        let entrance = SocketAcceptor::Tls(Arc::clone(door));
-        let addr = self.open_door(take_over(listener)?, entrance).await?;
+        let acceptor = SocketAcceptor::Tls(Arc::clone(door));
+        let addr = self.open_door(take_over(listener)?, acceptor).await?;
         Ok(door.handle(addr))
     }
 
     async fn open_door(
         &self,
         listener: TcpListener,
-        entrance: SocketAcceptor,
+        acceptor: SocketAcceptor,
     ) -> Result<SocketAddr, Error> {
         check_descriptors(self.rpc().descriptors_reserved)?;
-        let tls = entrance.is_tls();
-        let open = || Server::serve(self, listener, entrance).map_err(|it| cannot_listen(&it));
+        let tls = acceptor.is_tls();
+        let open = || Server::serve(self, listener, acceptor).map_err(|it| cannot_listen(&it));
         let addr = self.add_door(open).await?;
         tracing::info!(%addr, tls, "listening");
         Ok(addr)

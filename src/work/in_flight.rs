@@ -206,16 +206,7 @@ mod tests {
     use super::*;
 
     fn job(id: crate::JobId, epoch: u32) -> ReservedJob {
-        ReservedJob {
-            reservation: Reservation { id, epoch },
-            topic: Blob::default(),
-            payload: Blob::default(),
-            index: None,
-            order_key: None,
-            failures: 0,
-            losses: 0,
-            pushed: 0,
-        }
+        ReservedJob::new(Reservation { id, epoch }, "", "")
     }
 
     #[test]

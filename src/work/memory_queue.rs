@@ -153,14 +153,9 @@ impl MemoryQueueState {
             self.indexes.insert(index.clone(), id);
         }
         let job = ReservedJob {
-            reservation: Reservation { id, epoch: 0 },
-            topic: Blob::default(),
-            payload: new.payload,
             index: new.options.index.clone(),
-            order_key: None,
-            failures: 0,
-            losses: 0,
             pushed: unix_millis(),
+            ..ReservedJob::new(Reservation { id, epoch: 0 }, Blob::default(), new.payload)
         };
         let delay = new.options.delay;
         self.wait(QueuedJob { job, options: new.options }, Instant::now(), delay);

@@ -98,7 +98,7 @@ impl Protocol for LineProtocol {
     async fn take(
         &mut self,
         own: Infallible,
-        _exchange: &mut RequestDispatcher,
+        _: &mut RequestDispatcher,
         _out: &mut OutputBuffer,
     ) -> Result<(), End> {
         match own {}

@@ -105,8 +105,8 @@ pub(super) fn read_journal(disk: &FaultyDisk) -> Result<(Vec<Vec<u8>>, u64), Jou
     };
     let disk = Arc::new(disk.clone());
     let opened = {
-        let (labour, dir) = (journal::JournalRunner::Threads, Path::new(DIR));
-        journal::open_by(labour, disk, dir, &config, 1, Arc::new(|_| {}), replay)?
+        let (runner, dir) = (journal::JournalRunner::Threads, Path::new(DIR));
+        journal::open_by(runner, disk, dir, &config, 1, Arc::new(|_| {}), replay)?
     };
     opened.journal.close()?;
     Ok((records, opened.cut_bytes))

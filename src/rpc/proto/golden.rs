@@ -419,14 +419,13 @@ fn d9_headers_are_as_documented() {
     let reply = Header { body_bytes: 0x16, ..Header::bare(Kind::Reply, 7) };
     let (interval, fsync) = (Some(Durability::Interval), Some(Durability::Fsync));
     let in_a_second = Header { deadline_ms: 1000, ..request };
-    let plain =
-        "Request 7, with a deadline of a second, that asks for nothing more than the default";
+    let plain = "Request 7 with a deadline of a second and the default durability";
     golden.header(plain, in_a_second, None);
-    golden.header("Request 7 that asks for interval", request, interval);
-    golden.header("Request 7 that asks for fsync", request, fsync);
+    golden.header("Request 7 with durability interval", request, interval);
+    golden.header("Request 7 with durability fsync", request, fsync);
     golden.header("Reply 7 of a store in memory", reply, None);
-    golden.header("Reply 7 that the operating system has", reply, interval);
-    golden.header("Reply 7 that the disk has", reply, fsync);
+    golden.header("Reply 7 with durability interval", reply, interval);
+    golden.header("Reply 7 with durability fsync", reply, fsync);
     golden.end();
     for unknown in 3..=u8::MAX {
         assert_eq!(read_durability(unknown), Err(CodecError::UnknownDurability(unknown)));

@@ -21,7 +21,7 @@ pub(super) struct JournalDriver {
     wake: Arc<Notify>,
 }
 
-/// Returns the labour to open a journal with, and the worker that performs it.
+/// Returns the runner to open a journal with, and the worker that performs its steps.
 pub(super) fn journal_driver() -> (JournalRunner, JournalDriver) {
     let (steps, wake) = (Arc::new(Mutex::new(None)), Arc::new(Notify::new()));
     let (given, woken) = (Arc::clone(&steps), Arc::clone(&wake));

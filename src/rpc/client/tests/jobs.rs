@@ -25,16 +25,7 @@ fn done(reservation: Reservation) -> Request {
 }
 
 fn given(reservations: &[Reservation]) -> Reply {
-    let job = |reservation: &Reservation| ReservedJob {
-        reservation: *reservation,
-        topic: "t".into(),
-        payload: "p".into(),
-        index: None,
-        order_key: None,
-        failures: 0,
-        losses: 0,
-        pushed: 0,
-    };
+    let job = |reservation: &Reservation| ReservedJob::new(*reservation, "t", "p");
     Reply::Job(JobReply::Reserved(reservations.iter().map(job).collect()))
 }
 
