@@ -114,6 +114,8 @@ mod stranger_lines;
 #[cfg(test)]
 mod test_timeout;
 #[cfg(feature = "server")]
+mod time;
+#[cfg(feature = "server")]
 mod watch;
 #[cfg(feature = "worker")]
 pub mod work;

@@ -45,7 +45,7 @@ impl FileRequestDeadlines {
         None
     }
 
-    /// Answers requests whose deadline is over: the disk did not finish in time.
+    /// Answers requests whose deadline has passed: the disk did not finish in time.
     pub(super) fn expire(&mut self, now: Instant) {
         while self.next_deadline().is_some_and(|deadline| deadline <= now) {
             let Some((_, waiting)) = self.requests.pop_first() else { return };

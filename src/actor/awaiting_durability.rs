@@ -27,7 +27,7 @@ pub(super) fn sooner(one: Option<Instant>, other: Option<Instant>) -> Option<Ins
     one.into_iter().chain(other).min()
 }
 
-/// Returns the error for an answer whose deadline is over before the disk has what it shows.
+/// Returns the error for an answer whose deadline has passed before the disk has what it shows.
 pub(super) fn late() -> Error {
     let message =
         "the disk did not store in time what the answer shows; the outcome of a write is unknown";
@@ -127,7 +127,7 @@ impl<A: DeferredAnswer> AwaitingDurability<A> {
         self.earliest.filter(|_| !self.queue.is_empty())
     }
 
-    /// Takes the answers whose deadline is over.
+    /// Takes the answers whose deadline has passed.
     pub(super) fn take_expired(&mut self, now: Instant) -> Vec<A> {
         if self.earliest.is_none_or(|earliest| earliest > now) {
             return Vec::new();

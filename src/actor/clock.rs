@@ -8,7 +8,7 @@ use crate::config::QueueConfig;
 use crate::environment;
 use crate::model::UnixMillis;
 use crate::queue::{CLOCK_SET_BACK_MS, Now};
-use crate::store::Micros;
+use crate::time::Micros;
 
 /// Differences to the machine's time of day up to this one are ignored: a clock that is being
 /// disciplined moves by this much.

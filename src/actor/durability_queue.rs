@@ -118,7 +118,7 @@ impl<M: Copy, A: DeferredAnswer> DurabilityQueue<M, A> {
         sooner(self.withheld.next_deadline(), self.unsynced.next_deadline())
     }
 
-    /// Takes the answers whose deadline is over.
+    /// Takes the answers whose deadline has passed.
     pub(super) fn take_expired(&mut self, now: Instant) -> Vec<A> {
         let mut expired = self.withheld.take_expired(now);
         expired.append(&mut self.unsynced.take_expired(now));

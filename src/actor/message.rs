@@ -26,7 +26,7 @@ use crate::model::{
 };
 use crate::queue::OutcomeQuery;
 use crate::session::Identity;
-use crate::store::Micros;
+use crate::time::Micros;
 use crate::watch::{EventBatch, WatchOwner, WatcherHandle};
 
 /// Executes one request to the store.

@@ -9,7 +9,8 @@ use super::storage::SharedOutcomes;
 use crate::error::{Error, ErrorCode};
 use crate::journal::{JournalError, JournalProgress, RecordBatch, RecordSeq, SnapshotInfo};
 use crate::model::{Reply, Revision, SnapshotReply};
-use crate::store::{Micros, StoreSnapshot, StoreState};
+use crate::store::{StoreSnapshot, StoreState};
+use crate::time::Micros;
 
 /// The number of keys, events, leases or replies in a slice: tens of microseconds of work.
 const SLICE: usize = 128;

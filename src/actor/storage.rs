@@ -137,7 +137,7 @@ pub(super) fn sooner_due(
     due.into_iter().chain(left.map(Duration::from_micros)).min()
 }
 
-/// Takes the answers whose deadline is over.
+/// Takes the answers whose deadline has passed.
 pub(super) fn take_expired(
     durability_queue: &mut Option<JobDurabilityQueue>,
     clock: &Clock,
@@ -150,7 +150,7 @@ pub(super) fn take_expired(
     durability_queue.take_expired(environment::now())
 }
 
-/// Answers requests whose deadline is over: the disk did not finish in time.
+/// Answers requests whose deadline has passed: the disk did not finish in time.
 pub(super) fn give_late(expired: Vec<JobAnswered>) {
     JobAnswered::give_all(expired.into_iter().map(|mut answered| {
         answered.fail(&late());

@@ -36,7 +36,8 @@ use crate::error::Error;
 use crate::failpoint;
 use crate::model::{CallOptions, CallReply, Reply, StoreRequest};
 use crate::pace;
-use crate::store::{Mark, Micros, StoreError};
+use crate::store::{Mark, StoreError};
+use crate::time::Micros;
 use crate::watch::{Hub, WaitStart, WatchOwner, WatcherHandle};
 
 /// The number of requests for which the store warms the cache at once.

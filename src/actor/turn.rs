@@ -6,7 +6,7 @@ use actix::{Actor, AsyncContext, Context, SpawnHandle};
 
 use super::clock::{Clock, micros};
 use crate::environment;
-use crate::store::Micros;
+use crate::time::Micros;
 
 /// The time of the actor's next turn, if no message comes before.
 #[derive(Default)]

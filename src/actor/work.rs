@@ -20,7 +20,8 @@ use crate::model::{
     StoreRequest, TxnOp, TxnRequest, WaitRequest,
 };
 use crate::pace::Turn;
-use crate::store::{IdempotentWrite, Micros, StoreError, StoreState};
+use crate::store::{IdempotentWrite, StoreError, StoreState};
+use crate::time::Micros;
 use crate::watch::{WaitStart, WatchOwner, WatcherHandle};
 
 /// The result of a request to the keys.
@@ -107,7 +108,7 @@ impl StoreActor {
         Worked::Done(TaskAnswer::Withheld, bytes)
     }
 
-    /// Counts a request, and refuses it if the service stops or the request's deadline is over.
+    /// Counts a request, and refuses it if the service stops or the request's deadline has passed.
     pub(super) fn take_up(&mut self, turn: &Turn, deadline: Option<Instant>) -> Result<(), Error> {
         self.requests += 1;
         self.check_running()?;

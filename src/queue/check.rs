@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{QueueError, QueueState, micros};
 use crate::fair::ClientId;
 use crate::model::{Backoff, Blob, PushOptions, PushRequest, TopicSettings, Unique};
-use crate::store::Micros;
+use crate::time::Micros;
 
 /// The text of a refusal when no more requests may wait.
 pub(super) const TOO_MANY_WAIT: &str = "too many requests wait already";

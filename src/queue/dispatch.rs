@@ -9,7 +9,7 @@ use super::state::QueueAnswer;
 use super::{Effect, JobSlot, Now, ParkId, QueueError, QueueState, TopicNo, micros};
 use crate::environment::RandomState;
 use crate::model::{Reservation, ReserveRequest, ReservedJob};
-use crate::store::Micros;
+use crate::time::Micros;
 
 /// A reserve that gets jobs in this turn.
 struct JobTaker {
@@ -252,7 +252,7 @@ impl QueueState {
         true
     }
 
-    /// Answers requests whose waiting time is over, and admits pushes that waited behind them.
+    /// Answers requests whose wait has timed out, and admits pushes that waited behind them.
     pub(super) fn expire_parked(&mut self, now: Now) {
         let mut budget = self.config.slice_max;
         let late = |state: &Self| {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::TopicNo;
 use crate::model::{Backoff, Blob, JobId, JobState, Reservation, Unique, UnixMillis};
-use crate::store::Micros;
+use crate::time::Micros;
 
 /// The place of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! [`Meter`]: a count over the last seconds.
 
-use crate::store::Micros;
+use crate::time::Micros;
 
 const SECOND: Micros = 1_000_000;
 

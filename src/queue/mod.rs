@@ -86,7 +86,7 @@ pub(crate) use settle::SettleProgress;
 pub(crate) use state::{QueueAnswer, QueueState};
 
 use crate::model::UnixMillis;
-use crate::store::Micros;
+use crate::time::Micros;
 
 /// How far the time of day must be behind the last record, in milliseconds, for that record to count as
 /// written by a wrong clock.

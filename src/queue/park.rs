@@ -10,7 +10,7 @@ use super::{JobSlot, QueueError, TopicNo};
 use crate::buffered::Charge;
 use crate::fair::{ClientId, FairShares};
 use crate::model::{JobInfo, PushRequest, Pushed, Reservation, ReservedJob};
-use crate::store::Micros;
+use crate::time::Micros;
 
 /// Identifies a waiting request; never reused.
 pub(crate) type ParkId = u64;

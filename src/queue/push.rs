@@ -118,7 +118,7 @@ impl QueueState {
         QueueError::Full { topic, name, max }
     }
 
-    /// Returns the refusal of a push whose waiting time is over. If the push would fit by itself, it
+    /// Returns the refusal of a push whose wait has timed out. If the push would fit by itself, it
     /// waited behind others, and the limit is that of the first of those.
     pub(super) fn still_full(&self, jobs: &[PushRequest], place: PushScope) -> QueueError {
         match self.check_capacity(jobs) {

@@ -6,7 +6,7 @@ use super::change::{Cost, QueueChange, RequeueAt};
 use super::job::{Job, JobPhase};
 use super::{JobSlot, Now, Outcomes, QueueError, QueueState, millis, retry};
 use crate::model::{Blob, JobReply, JobState, Reservation, Settlement, Verdict, cut_off};
-use crate::store::Micros;
+use crate::time::Micros;
 
 /// The progress of a settlement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -24,7 +24,7 @@ use crate::config::QueueConfig;
 use crate::config::record::job_record_bytes;
 use crate::fair::ClientId;
 use crate::model::{Blob, JobId, JobReply, JobRequest, UnixMillis};
-use crate::store::Micros;
+use crate::time::Micros;
 
 /// The pure state machine of jobs: takes requests; returns answers, effects and records.
 #[derive(Debug)]

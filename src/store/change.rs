@@ -8,13 +8,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_bytes::Bytes;
 
-use super::{IdempotentWrite, Micros};
+use super::IdempotentWrite;
 use crate::fair::ClientId;
 use crate::model::{
     Blob, DeleteReply, GetReply, IdempotencyKey, KeyValue, LeaseId, LeaseReply, RangeReply, Reply,
     Revision, SetReply, TxnReply,
 };
 use crate::record;
+use crate::time::Micros;
 
 /// The first bytes of a record's payload: the state machine that the record belongs to, and the
 /// version.

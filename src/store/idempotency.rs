@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use crate::environment::RandomState;
 
+use super::StoreError;
 use super::shares::Shares;
-use super::{Micros, StoreError};
 use crate::config::StoreConfig;
 use crate::fair::ClientId;
 use crate::model::{IdempotencyKey, KeyValue, Reply};
+use crate::time::Micros;
 
 /// Identifies a write that is executed once, however often it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

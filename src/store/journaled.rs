@@ -1,12 +1,13 @@
 //! The part of [`StoreState`] that serves a journal: it reports the changes of each request, makes only
 //! durable ones visible, and restores the state from records.
 
+use super::StoreState;
 use super::change::{STORE_RECORD, StoreChange, StoreRecordHead};
-use super::{Micros, StoreState};
 use crate::model::{
     Blob, Event, EventKind, KeyRange, KeyValue, KvRequest, RangeRequest, Reply, Revision, TxnOp,
 };
 use crate::record;
+use crate::time::Micros;
 
 /// The most pending events that are compared with a range; with more, the range counts as touched.
 const PENDING_COMPARED_MAX: usize = 1_024;

@@ -9,10 +9,11 @@ use std::vec;
 use super::idempotency::IdempotentWrite;
 use super::lease_keys::LeaseKeys;
 use super::read::PageCapacity;
-use super::{EventSeq, Micros, StoreError, StoreState};
+use super::{EventSeq, StoreError, StoreState};
 use crate::model::{
     DeleteReply, DeleteRequest, KeyRange, KeyValue, Reply, Revision, TxnOp, TxnReply,
 };
+use crate::time::Micros;
 
 /// The number of keys to delete that are looked up together.
 const GROUP: usize = 256;

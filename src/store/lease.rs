@@ -12,13 +12,14 @@ use super::idempotency::IdempotentWrite;
 use super::large::Completed;
 use super::large::WriteRest;
 use super::lease_keys::{LeaseBinding, LeaseKeys};
-use super::{Micros, StepBudget, StoreError, StoreState};
+use super::{StepBudget, StoreError, StoreState};
 use crate::config::record::DELETE_BYTES;
 use crate::fair::{ClientId, Excess, FairShares};
 use crate::model::{
     Blob, DeleteReply, KeyValue, LeaseGrantRequest, LeaseId, LeaseKeysReply, LeaseListReply,
     LeaseReply, LeaseTimeToLiveReply, Reply, SetRequest,
 };
+use crate::time::Micros;
 
 #[derive(Debug)]
 pub(crate) struct Lease {

@@ -68,6 +68,3 @@ pub(crate) use shares::Shares;
 pub(crate) use snapshot::StoreSnapshot;
 pub(crate) use state::StoreState;
 pub(crate) use step_budget::StepBudget;
-
-/// Microseconds since the service started.
-pub(crate) type Micros = u64;

@@ -6,14 +6,15 @@
 //! stay in memory until they are written; the state of a lease that changes before it is written is
 //! saved.
 
+use super::StoreState;
 use super::change::{STORE_RECORD, StoreChange, StoreRecordHead};
 use super::history::{EventSeq, History};
 use super::idempotency::{IdempotentWrite, RememberedAt};
 use super::journaled::{Encoded, change_of};
-use super::{Micros, StoreState};
 use crate::journal::RecordBatch;
 use crate::model::Revision;
 use crate::record;
+use crate::time::Micros;
 
 /// The most bytes of keys and values in one slice; the last key may exceed it.
 const SLICE_BYTES_MAX: usize = 64 * 1024;

@@ -12,12 +12,13 @@ use super::keyspace::Keyspace;
 use super::large::{Deleting, LargeWrite, WriteRest};
 use super::lease::{Leases, micros};
 use super::version_pool::VersionPool;
-use super::{EventSeq, Micros, StepBudget, StoreError};
+use super::{EventSeq, StepBudget, StoreError};
 use crate::config::StoreConfig;
 use crate::model::{
     Blob, CompactReply, DeleteReply, DeleteRequest, Event, KeyRange, KeyValue, KvRequest, LeaseId,
     Reply, Revision, SetReply, SetRequest, StatusReply,
 };
+use crate::time::Micros;
 
 /// The pure state machine of keys: takes requests, returns replies, and appends events to the history.
 #[derive(Debug)]

@@ -6,10 +6,11 @@ use std::ops::ControlFlow;
 use super::idempotency::IdempotentWrite;
 use super::large::{Ops, WriteRest};
 use super::read::PageCapacity;
-use super::{Micros, StepBudget, StoreError, StoreState};
+use super::{StepBudget, StoreError, StoreState};
 use crate::model::{
     Blob, Compare, CompareOp, CompareTarget, KeyRange, KeyValue, Reply, Revision, TxnOp, TxnRequest,
 };
+use crate::time::Micros;
 
 impl StoreState {
     pub(super) fn txn(

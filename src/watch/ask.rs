@@ -2,7 +2,8 @@
 
 use super::hub::Hub;
 use crate::model::{HubRequest, KvRequest, Reply, StoreRequest};
-use crate::store::{Completed, IdempotentWrite, Micros, StoreError};
+use crate::store::{Completed, IdempotentWrite, StoreError};
+use crate::time::Micros;
 
 impl<P> Hub<P> {
     /// Executes `request` to its end. Its events reach waits and streams as answers and batches.

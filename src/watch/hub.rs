@@ -24,7 +24,8 @@ use crate::config::WatchConfig;
 use crate::fair::{ClientId, FairShares};
 use crate::journal::RecordBatch as Records;
 use crate::model::{Reply, StatusReply, WaitOutcome, WatcherInfo, WatcherKind, WatchersReply};
-use crate::store::{EventSeq, Mark, Micros, StoreError, StoreState};
+use crate::store::{EventSeq, Mark, StoreError, StoreState};
+use crate::time::Micros;
 
 /// The store and its watchers; `P` addresses the party that waits.
 #[derive(Debug)]

@@ -12,7 +12,8 @@ use super::watcher::{
     StreamWatch, View, WatchOptions, WatchOwner, WatchSnapshot, Watcher, WatcherHandle, WatcherRole,
 };
 use crate::model::{Delivery as Policy, Event, KeyRange, Revision, WatchFrom, WatchRequest};
-use crate::store::{EventSeq, Micros, StoreError};
+use crate::store::{EventSeq, StoreError};
+use crate::time::Micros;
 
 /// The number of queue entries of ended watches that a stream tolerates beyond one per watch.
 const QUEUE_SLACK: usize = 64;

@@ -8,7 +8,8 @@ use super::watcher::{Events, Wait, WaitSearch, WatchOwner, Watcher, WatcherHandl
 use crate::model::{
     Blob, Event, EventKind, KeyRange, KeyValue, Revision, WaitCondition, WaitOutcome, WaitRequest,
 };
-use crate::store::{EventSeq, Micros, StoreError};
+use crate::store::{EventSeq, StoreError};
+use crate::time::Micros;
 
 /// The number of events that a wait which counts keys looks at in the turn that brings them; more are
 /// left to the next turn.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::buffered::BufferedBytes;
 use crate::fair::ClientId;
 use crate::model::{Blob, Event, EventKind, KeyRange, Revision, WaitCondition};
-use crate::store::{EventSeq, Micros};
+use crate::store::EventSeq;
+use crate::time::Micros;
 
 /// The owner of watchers: one per connection, and one for this process.
 #[derive(Debug)]

@@ -89,7 +89,7 @@ impl QueueActor {
         });
     }
 
-    /// Answers requests whose deadline is over before the disk has what the answers show. Jobs that
+    /// Answers requests whose deadline has passed before the disk has what the answers show. Jobs that
     /// were handed out to them go back.
     fn expire(&mut self, now: Now) {
         let expired = take_expired(&mut self.durability_queue, &self.clock, now);

@@ -17,7 +17,8 @@ use crate::error::Error;
 use crate::journal::RecordSeq;
 use crate::model::{CallReply, Reply};
 use crate::pace::{self, Turn};
-use crate::store::{Mark, Micros, StoreError};
+use crate::store::{Mark, StoreError};
+use crate::time::Micros;
 use crate::watch::NextBatch;
 
 /// The number of events of a large write between two readings of the clock: some tens of microseconds.
@@ -223,7 +224,7 @@ impl StoreActor {
         }
     }
 
-    /// Answers requests whose deadline is over before the disk has what the answers show, or has
+    /// Answers requests whose deadline has passed before the disk has what the answers show, or has
     /// finished what they asked for.
     fn expire(&mut self, turn: &Turn) {
         self.awaited.expire(turn.reading());

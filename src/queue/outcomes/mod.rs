@@ -20,7 +20,8 @@ use super::{Now, millis};
 use crate::config::QueueConfig;
 use crate::fair::{ClientId, FairShares};
 use crate::model::{Blob, JobId, JobInfo, JobState, OutcomeSeq, Reservation, UnixMillis};
-use crate::store::{Micros, Shares};
+use crate::store::Shares;
+use crate::time::Micros;
 
 #[derive(Debug)]
 pub(crate) struct Outcomes {

@@ -12,7 +12,7 @@ use crate::queue::check::TOO_MANY_WAIT;
 use crate::queue::describe::bytes_of;
 use crate::queue::park::ParkId;
 use crate::queue::{Now, QueueError, micros};
-use crate::store::Micros;
+use crate::time::Micros;
 
 /// A query that the queue cannot answer by itself.
 #[derive(Debug)]

@@ -20,13 +20,14 @@ use std::time::Duration;
 
 use proptest::test_runner::{Config as ProptestConfig, RngSeed};
 
-use super::{IdempotentWrite, Micros, StoreError, StoreState};
+use super::{IdempotentWrite, StoreError, StoreState};
 use crate::config::{Config, StoreConfig};
 use crate::fair::ClientId;
 use crate::model::{
     DeleteRequest, GetRequest, IdempotencyKey, KeyRange, KeyValue, KvRequest, LeaseGrantRequest,
     LeaseId, RangeReply, RangeRequest, Reply, Revision, SetRequest, TxnOp, TxnRequest,
 };
+use crate::time::Micros;
 
 /// A second of the store's clock.
 const SECOND: Micros = 1_000_000;

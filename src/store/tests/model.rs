@@ -17,8 +17,8 @@ use crate::model::{
     LeaseListReply, LeaseReply, LeaseTimeToLiveReply, RangeOrder, RangeReply, RangeRequest, Reply,
     Revision, SetReply, SetRequest, TxnOp, TxnReply, TxnRequest,
 };
-use crate::store::Micros;
 use crate::store::history::EVENT_OVERHEAD_BYTES;
+use crate::time::Micros;
 
 pub(crate) use refused::reason;
 

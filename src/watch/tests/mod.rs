@@ -23,7 +23,8 @@ use crate::model::{
     Revision, SetRequest, TxnOp, TxnRequest, WaitCondition, WaitOutcome, WaitRequest, WatchFrom,
     WatchRequest,
 };
-use crate::store::{Micros, StoreError, StoreState};
+use crate::store::{StoreError, StoreState};
+use crate::time::Micros;
 
 /// A second of the hub's clock.
 const SECOND: Micros = 1_000_000;

@@ -31,7 +31,7 @@ const CORES: [(&str, &[&str]); 4] = [
 
 /// Other parts of the crate that a core may use: modules, or single types of modules that are not
 /// pure.
-const BELOW_CORES: [&str; 10] = [
+const BELOW_CORES: [&str; 11] = [
     "buffered",
     "config",
     "environment::RandomState",
@@ -41,6 +41,7 @@ const BELOW_CORES: [&str; 10] = [
     "model",
     "record",
     "store",
+    "time",
     "watch",
 ];
 
