@@ -1,4 +1,4 @@
-"""How long Wakeful takes to compile, against an earlier commit, and how large its binary is."""
+"""Compile times of Wakeful against an earlier commit, and the size of its binary."""
 
 import io
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 from results import median, ratio
 from servers import REPO, await_quiet, say
 
-# One file of each module, which both commits have.
+# One file of each module, present in both commits.
 CHANGED = {
     "store": "src/store/state.rs",
     "queue": "src/queue/state.rs",
@@ -38,7 +38,7 @@ def add_arguments(parser):
 
 
 def run(run, options):
-    # What is measured are the profiles of Cargo.toml.
+    # The profiles of Cargo.toml are measured.
     for name in [name for name in os.environ if name.startswith("CARGO_PROFILE_")]:
         del os.environ[name]
     place = Path(tempfile.mkdtemp(prefix="wakeful-build-"))
@@ -58,7 +58,7 @@ def run(run, options):
 
 
 class Checkout:
-    """The files of a commit, and a target directory of their own."""
+    """The files of a commit, with a target directory of their own."""
 
     def __init__(self, run, name, commit, place):
         self.run = run
@@ -71,7 +71,7 @@ class Checkout:
         self.cargo("fetch", kind="fetch")
 
     def cargo(self, command, *words, kind):
-        """Runs cargo; gives its seconds."""
+        """Runs cargo; returns its duration in seconds."""
         manifest = ["--locked", "--quiet", "--manifest-path", self.source / "Cargo.toml"]
         if command != "fetch":
             manifest += ["--target-dir", self.target]
@@ -84,7 +84,8 @@ class Checkout:
         return seconds
 
     def crates(self, words):
-        """How many crates cargo compiles; `None` if the commit has no such feature."""
+        """Returns the number of crates that cargo compiles; `None` if the commit has no such
+        feature."""
         tree = ["cargo", "tree", "--locked", "-e", "normal", "--prefix", "none"]
         tree += ["--manifest-path", self.source / "Cargo.toml", "--format", "{p}", *words]
         done = subprocess.run(tree, capture_output=True, text=True, timeout=60)
@@ -95,7 +96,8 @@ class Checkout:
         return len(names)
 
     def change(self, file, number):
-        """Puts a line before the first import of `file`, or changes it, which moves all that follows."""
+        """Inserts a line before the first import of `file`, or changes it, so that all later lines
+        move."""
         path = self.source / file
         lines = [line for line in path.read_text().splitlines() if not line.startswith("const _: u32")]
         at = next(at for at, line in enumerate(lines) if line.startswith("use "))
@@ -103,7 +105,7 @@ class Checkout:
         path.write_text("\n".join(lines) + "\n")
 
     def binary(self, profile):
-        """Builds the binary with `profile`; gives its bytes."""
+        """Builds the binary with `profile`; returns its size in bytes."""
         self.cargo("build", "--profile", profile, kind=f"build --profile {profile}")
         return (self.target / profile / "wakeful").stat().st_size
 

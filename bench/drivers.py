@@ -1,4 +1,4 @@
-"""What drives a server with sets and gets: each sends a batch, awaits its replies, sends the next."""
+"""Load generators of sets and gets: each sends a batch, awaits its replies, and sends the next."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ FILL_SECONDS_MAX = 120
 
 @dataclass
 class Load:
-    """What one load measured."""
+    """The measurements of one load."""
 
     requests: int
     per_second: float
@@ -23,7 +23,7 @@ class Load:
 
 
 class Driver:
-    """One generator, against one server."""
+    """One load generator against one server."""
 
     def __init__(self, name, run, server):
         self.name, self.run, self.server = name, run, server
@@ -60,9 +60,9 @@ class Bench(Driver):
 
 
 class RedisBenchmark(Driver):
-    """redis-benchmark, of one thread, as it is by default."""
+    """redis-benchmark with one thread, its default."""
 
-    # It takes a number of requests, not a time: the last rate tells how many are enough.
+    # It takes a number of requests, not a time: the last rate determines a sufficient number.
     RATES = {(1, 1): 30_000, (50, 1): 90_000, (50, 16): 400_000, (1, 64): 400_000}
 
     def __init__(self, name, run, server, rates=None):
@@ -85,14 +85,14 @@ class RedisBenchmark(Driver):
 
 
 class EtcdLoad(Driver):
-    """The load of `peers/etcd`: etcd's client, or Wakeful's, in the same tasks."""
+    """The load of `peers/etcd`: etcd's client, or Wakeful's, with the same tasks."""
 
     def __init__(self, name, run, server, connections):
         super().__init__(name, run, server)
         self.connections = connections
 
     def load(self, op, connections, pipeline, seconds):
-        """`connections` tasks, which share fewer connections."""
+        """Runs `connections` tasks, which share fewer connections."""
         kind = self.server.name.lower()
         command = [ETCD_LOAD, kind, self.server.addr, connections, self.connections]
         command += [KEYS, VALUE_BYTES, seconds]
@@ -122,6 +122,6 @@ class GoLoad(Driver):
 
 
 def said(output):
-    """What `wakeful-bench --json`, or netrpc, said."""
+    """Parses the output of `wakeful-bench --json` or of netrpc."""
     report = json.loads(output)
     return Load(*(report[name] for name in ["requests", "per_second", "p50_us", "p99_us"]))

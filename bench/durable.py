@@ -1,4 +1,4 @@
-"""Durable sets against Redis and etcd, and what reads beside them cost."""
+"""Durable sets against Redis and etcd, and the cost of reads beside them."""
 
 import json
 import subprocess
@@ -22,21 +22,21 @@ from servers import (
     sync_micros,
 )
 
-# connections, pipeline, throughput over Redis's at least
+# connections, pipeline, minimum throughput relative to Redis
 SHAPES = [(1, 1, 1.2), (50, 1, 1.5), (50, 16, 2.0)]
-# What redis-benchmark is given to do first, as it takes no time.
+# The first rate, from which the number of requests for redis-benchmark is computed: it takes no duration.
 RATES = {(1, 1): 500, (50, 1): 5_000, (50, 16): 20_000}
 ETCD_TASKS, ETCD_CONNECTIONS, ETCD_RATIO = 50, 4, 10.0
-# Sets after which the history is full, as it is of a server that has run for a while: from then on
-# each set gives the oldest revision's memory back, and none is asked of the system.
+# Number of sets that fill the history, as on a server that has run for a while: from then on, each set
+# frees the memory of the oldest revision, and none is requested from the system.
 HISTORY = 1_000_000
-# What writers and readers have in common: one get in a thousand.
+# Number of keys that writers set: one get in a thousand reads one of them.
 WRITTEN_KEYS = 100
 WRITERS, READERS = 50, 8
 
 
 class Measured:
-    """The rounds of one driver at one shape."""
+    """The rounds of one driver with one shape."""
 
     def __init__(self):
         self.per_second, self.p50_us, self.p99_us = [], [], []
@@ -91,7 +91,7 @@ def run(run, options):
 
 
 def rounds(run, options):
-    """Counts rounds, and keeps how busy the machine was before each."""
+    """Counts rounds, and records the machine's other load before each."""
     for round_ in range(options.rounds):
         run.note("cpu busy before a round", share=cpu_busy())
         yield round_, f"round {round_ + 1}/{options.rounds}"
@@ -113,7 +113,7 @@ def against_redis(run, options, data):
         words = ["--ops", "set", "--pipeline", 16, "--requests", HISTORY, "--value-bytes"]
         words += [drivers.VALUE_BYTES, "--keys", drivers.KEYS]
         run.call("history", wakeful.bench_command(*words), 120)
-        # Not counted: it tells how many requests redis-benchmark is to be given.
+        # Not counted: determines the number of requests for redis-benchmark.
         for connections, pipeline, _ in SHAPES:
             taking_turns[1].load("set", connections, pipeline, 0.5)
         for round_, name in rounds(run, options):
@@ -172,7 +172,7 @@ def against_etcd(run, options, data):
 
 
 def reads(run, options, data):
-    """Gets of keys that hardly anybody sets, while others are set durably and in memory."""
+    """Gets of keys that are rarely set, while other keys are set durably and in memory."""
     measured, cpu = {}, {}
     with ExitStack() as running:
         durable = running.enter_context(DurableWakeful(data / "reads-wakeful"))
@@ -220,7 +220,7 @@ def reads(run, options, data):
 
 @contextmanager
 def writing(run, server, options):
-    """Sets at a steady rate, from before to after what is measured beside them."""
+    """Sets at a steady rate, from before to after the measurement beside them."""
     words = ["--ops", "set", "--connections", WRITERS, "--rate", options.write_rate]
     words += ["--keys", WRITTEN_KEYS, "--seconds", options.seconds + 1]
     command = server.bench_command(*words)
@@ -242,5 +242,5 @@ def writing(run, server, options):
 
 
 def status(run, server):
-    """What a server says of itself."""
+    """Returns the status of a server."""
     return json.loads(run.call("status", server.command_line("status", "--json"), 30))

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from results import median, ratio, verdict
 from servers import Missing, Redis, Wakeful, say
 
-# name, watchers, connections, how
+# name, watchers, connections, kind
 CASES = [
     ("10,000 waits on 10 connections", 10_000, 10, "wait"),
     ("10,000 watch ids on 10 connections", 10_000, 10, "watch"),

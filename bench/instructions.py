@@ -53,7 +53,7 @@ LOADS = {
 
 
 def instructions(load, count):
-    """The instructions that the server executes from start to end with `count` requests."""
+    """Returns the instructions that the server executes from start to end with `count` requests."""
     with tempfile.TemporaryDirectory() as directory:
         log = Path(directory, "callgrind.log")
         command = [

@@ -21,7 +21,7 @@ from servers import (
 )
 
 CONNECTIONS, DEPTH, PAYLOAD_BYTES = 50, 16, 64
-# Throughput over each peer's at least, in memory and on the disk.
+# Minimum throughput relative to each peer, in memory and on the disk.
 BOUNDS = {
     "memory": {"beanstalkd": 3.0},
     "disk": {"beanstalkd": 5.0, "NATS": 1.5},
@@ -38,7 +38,7 @@ class Bench:
     def command(self, *words):
         peer = "wakeful" if self.server is self.wakeful else "beanstalkd"
         command = self.wakeful.bench_command("jobs", "--peer", peer, *words)
-        # It asks the Wakeful unless it is told otherwise.
+        # It drives Wakeful by default.
         return [self.server.addr if word == self.wakeful.addr else word for word in command]
 
     def load(self, seconds, batch=1):
@@ -96,7 +96,7 @@ def run(run, options):
 
 
 def start(running, make, *arguments):
-    """A server that runs as long as the others, or nothing if it is not here."""
+    """Starts a server that runs as long as the others; returns nothing if it is not installed."""
     try:
         return running.enter_context(make(*arguments))
     except Missing as missing:
@@ -105,7 +105,7 @@ def start(running, make, *arguments):
 
 
 def drivers(run, options, data, part, running):
-    """Wakeful's first."""
+    """Returns the drivers, that of Wakeful first."""
     peers = options.peers.split(",")
     on_disk = part == "disk"
     wakeful = DurableWakeful(data / "wakeful") if on_disk else Wakeful()
@@ -127,11 +127,11 @@ def drivers(run, options, data, part, running):
 
 
 def cycles(run, options, data, part):
-    """Whole lives of jobs, in memory or on the disk."""
+    """Complete lives of jobs, in memory or on the disk."""
     measured = {}
     with ExitStack() as running:
         taking_turns = drivers(run, options, data, part, running)
-        # Not counted: everything is warm after it.
+        # Not counted: warms everything up.
         for driver in taking_turns:
             driver.load(0.5)
         for round_ in range(options.rounds):
@@ -163,7 +163,7 @@ def cycles(run, options, data, part):
 
 
 def idle(run, options):
-    """From a push to the hand-out of the job, when nothing else goes on."""
+    """From a push to the hand-out of the job on an idle server."""
     measured = {}
     with ExitStack() as running:
         wakeful = running.enter_context(Wakeful())

@@ -8,7 +8,7 @@ from keys import Measured
 from results import median, ratio, verdict
 from servers import NetRpc, Wakeful, cpu_busy, say
 
-# connections, pipeline, throughput over that of Go's server at least
+# connections, pipeline, minimum throughput relative to Go's server
 SHAPES = [(1, 1, None), (50, 1, None), (50, 16, 2.0)]
 
 
@@ -24,7 +24,7 @@ def run(run, options):
     shapes = [shape for shape in SHAPES if f"{shape[0]}x{shape[1]}" in wanted]
     measured = {}
     with ExitStack() as running:
-        # First, as it also builds the load.
+        # First, because it also builds the load generator.
         theirs = running.enter_context(NetRpc("json"))
         gob = running.enter_context(NetRpc("gob"))
         ours = running.enter_context(Wakeful())
@@ -52,8 +52,8 @@ def run(run, options):
 
 
 def await_turn(run, seconds_max):
-    """Waits until nobody else uses the processors, which two servers would not suffer from alike:
-    Wakeful has one thread, and Go's as many as there are processors."""
+    """Waits until no other program uses the processors, which would affect two servers differently:
+    Wakeful has one thread, Go as many as there are processors."""
     end = time.monotonic() + seconds_max
     while (share := cpu_busy()) > 0.1 and time.monotonic() < end:
         time.sleep(1)

@@ -6,12 +6,12 @@ import drivers
 from results import median, ratio, verdict
 from servers import Missing, NetRpc, Redis, Wakeful, say
 
-# connections, pipeline, throughput over Redis's at least, CPU over Redis's at most
+# connections, pipeline, minimum throughput and maximum CPU relative to Redis
 SHAPES = [(1, 1, 1.0, None), (50, 1, 1.3, 0.9), (50, 16, 1.5, 0.8), (1, 64, 1.5, 0.8)]
 
 
 class Measured:
-    """The rounds of one driver at one operation and shape."""
+    """The rounds of one driver with one operation and shape."""
 
     def __init__(self):
         self.per_second, self.cpu_us, self.p50_us, self.p99_us = [], [], [], []
@@ -37,7 +37,7 @@ def run(run, options):
     with ExitStack() as running:
         taking_turns = start(run, running, options.peers.split(","))
         for round_ in range(options.rounds):
-            # Who goes first changes, so that no one always follows the same one.
+            # The order changes, so that no driver always follows the same one.
             order = taking_turns if round_ % 2 == 0 else taking_turns[::-1]
             for connections, pipeline, _, _ in shapes:
                 for op in ["set", "get"]:
@@ -53,7 +53,7 @@ def run(run, options):
 
 
 def start(run, running, peers):
-    """Starts the servers, fills them with keys, and gives their drivers."""
+    """Starts the servers, fills them with keys, and returns their drivers."""
     wakeful = running.enter_context(Wakeful())
     taking_turns = [drivers.Bench("Wakeful", run, wakeful, wakeful)]
     for name, kind in {"redis": Redis, "netrpc": NetRpc}.items():

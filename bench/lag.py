@@ -1,4 +1,4 @@
-"""What a watcher that is far behind and does not read costs those who write."""
+"""The cost for writers of a watcher that is far behind and does not read."""
 
 import json
 import subprocess
@@ -6,8 +6,8 @@ import subprocess
 from results import median, ratio, verdict
 from servers import REPO, Wakeful, say
 
-# What a laggard lets be on its way: little, so that the server waits for its credit; and more
-# than sockets hold, so that the server waits for its socket.
+# The window of a lagging watcher: small, so that the server waits for its credit; and larger than
+# socket buffers, so that the server waits for its socket.
 LAGGARDS = [("none", None), ("no credit", 64 * 1024), ("full socket", 256 * 1024 * 1024)]
 
 
@@ -57,7 +57,7 @@ def load(run, server, name, options):
 
 
 def beside(run, server, name, window, options):
-    """The same load, while a lagging watcher is there."""
+    """Runs the same load while a lagging watcher is connected."""
     words = ["--lagging-watcher", "--behind", options.behind, "--window-bytes", window]
     command = server.bench_command(*words)
     run.example(f"laggard: {name}", command)

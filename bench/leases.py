@@ -7,7 +7,7 @@ import time
 from results import median
 from servers import REPO, Wakeful, say
 
-# How long before the leases end the load beside them starts.
+# Time from the start of the load to the end of the leases.
 LEAD_SECONDS = 0.5
 
 

@@ -1,4 +1,5 @@
-"""Set with users and permissions on, against the same server without: what each request's check costs."""
+"""Set with users and permissions, against the same server without: the cost of checking each
+request."""
 
 import tempfile
 from contextlib import ExitStack
@@ -11,7 +12,7 @@ from servers import Wakeful, say
 
 KEPT_MIN = 0.9
 SHAPES = [(50, 1), (50, 16)]
-# As many patterns as a role of a busy application may have; the keys of the load match the last.
+# As many patterns as a role of a busy application may have; the keys of the load match the last one.
 PATTERNS = [f"app-{number}/*" for number in range(50)] + ["key:*"]
 
 
@@ -21,7 +22,8 @@ def add_arguments(parser):
 
 
 class Guarded(Wakeful):
-    """Wakeful with users, whose generator logs in with the token of one who is no admin."""
+    """Wakeful with users, whose load generator logs in with the token of a user who is no
+    administrator."""
 
     def __init__(self, run, directory):
         users, self.token = directory / "users.toml", directory / "token"
@@ -30,7 +32,7 @@ class Guarded(Wakeful):
         run.call("role", self.words(*made), 30)
         run.call("user", self.words("user", "add", "app", "--no-password", "--role", "app",
                                     "--auth", users), 30)
-        # Not by `call`, which keeps what is printed.
+        # Not through `call`, which records the output.
         self.token.write_text(self.said("user", "token", "app", "--auth", users))
         self.token.chmod(0o600)
         super().__init__("--auth", users)

@@ -1,4 +1,4 @@
-"""What waits, watches and idle connections cost in memory."""
+"""The memory of waits, watches and idle connections."""
 
 import json
 import subprocess
@@ -7,7 +7,7 @@ import time
 from results import verdict
 from servers import REPO, Wakeful, say
 
-# what one more is called, how, (fewer watchers, connections), (more), bytes at most
+# name of a unit, kind, (watchers, connections) of the smaller run, of the larger run, maximum bytes
 CASES = [
     ("parked wait", "wait", (50, 50), (1_000_000, 50), 1_200),
     ("further watch id on a stream", "watch", (20, 20), (1_000_000, 20), 300),
@@ -44,14 +44,14 @@ def run(run, options):
 
 
 def parked(run, server, name, how, watchers, connections):
-    """RSS while so many watchers are parked, and after they are gone."""
+    """Returns the RSS while this number of watchers is parked, and after they are gone."""
     words = ["--park", watchers, "--connections", connections, "--as", how]
     command = server.bench_command(*words)
     run.example(name, command)
     with subprocess.Popen(
         command, cwd=REPO, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as holder:
-        # Its first line says that all are in place; it stays until its stdin closes.
+        # The first line reports that all are in place; the process stays until its stdin closes.
         line = holder.stdout.readline()
         if not line:
             raise RuntimeError(f"{' '.join(command)} parked nothing")

@@ -1,4 +1,4 @@
-"""A connection that speaks the native protocol, as far as loads need it; see docs/protocol.md."""
+"""A connection that speaks the part of the native protocol that loads need; see docs/protocol.md."""
 
 import socket
 import struct
@@ -52,7 +52,7 @@ def open_stream(window_bytes):
 
 
 def watch_key(stream, key, watch_id=1):
-    """Shows puts and deletes of a key from now on."""
+    """Watches puts and deletes of a key from now on."""
     options = b"\x01\x01\x00\x00" + u64(0) + b"\x00"
     return request(WATCH_ADD, u64(stream) + u64(watch_id) + one_key(key) + u32(0) + options)
 
@@ -89,13 +89,13 @@ def txn_of_ranges(count, *fields, **named):
 
 
 class Connection:
-    """One connection; requests go out as bytes, answers are counted."""
+    """One connection; requests are sent as bytes, answers are counted."""
 
     def __init__(self, addr, receive_bytes=None):
         host, port = addr.rsplit(":", 1)
         self.socket = socket.socket()
         if receive_bytes:
-            # Before it connects, so that the kernel announces no more.
+            # Before it connects, so that the kernel announces no larger window.
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         self.socket.settimeout(120)
         self.socket.connect((host, int(port)))
@@ -118,7 +118,7 @@ class Connection:
         self.socket.sendall(b"".join(frames))
 
     def answer(self):
-        """The kind and body of the next frame that is no ping."""
+        """Returns the kind and body of the next frame that is not a ping."""
         while True:
             length, kind, *_, id_ = struct.unpack("<IBBBBIQ", self.input.read(20))
             body = self.input.read(length)
@@ -127,7 +127,7 @@ class Connection:
             self.socket.sendall(self.frame(PONG, id_, b""))
 
     def ask(self, bodies):
-        """The answers to requests, in some order; refusals are errors."""
+        """Returns the answers to requests, in some order; refusals are errors."""
         bodies = list(bodies)
         self.send(bodies)
         answers = [self.answer() for _ in bodies]
@@ -137,7 +137,7 @@ class Connection:
         return [body for _, body in answers]
 
     def flood(self, body, pipeline, stopped):
-        """Keeps so many of one request under way until `stopped`; how many were answered."""
+        """Keeps this number of one request in flight until `stopped`; returns the number of answers."""
         answered = 0
         self.send([body] * pipeline)
         while not stopped():

@@ -57,7 +57,7 @@ def main():
 
 
 def raise_open_files():
-    """Servers and generators inherit the limit: 10,000 connections take 10,000 files of each."""
+    """Servers and generators inherit the limit: 10,000 connections need 10,000 files on each side."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     for limits in [(OPEN_FILES, max(hard, OPEN_FILES)), (min(hard, OPEN_FILES), hard)]:
         if soft >= limits[0]:

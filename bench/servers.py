@@ -17,20 +17,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parent.parent
-# Another binary can be named, to compare two versions.
+# The path of another binary, to compare two versions.
 WAKEFUL = Path(os.environ.get("WAKEFUL", "target/release/wakeful"))
 WAKEFUL_BENCH = Path(os.environ.get("WAKEFUL_BENCH", "target/release/wakeful-bench"))
 NETRPC = Path("target/bench/netrpc")
 ETCD_LOAD = Path("target/bench/etcd/release/etcd-load")
 NATS_LOAD = Path("target/bench/nats/release/nats-load")
-# Debian has it where only root looks.
+# Debian installs it in a directory of root's PATH.
 NATS_SERVER = shutil.which("nats-server") or "/usr/sbin/nats-server"
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 START_SECONDS_MAX = 10
 
 
 class Missing(Exception):
-    """A program that a benchmark needs is not here."""
+    """A program that a benchmark needs is not installed."""
 
 
 class Server:
@@ -39,7 +39,7 @@ class Server:
     name = "server"
 
     def __init__(self, command, log=None):
-        """Starts it; what it says on standard error goes to the file `log`."""
+        """Starts the server; its standard error goes to the file `log`."""
         self.command = [str(word) for word in command]
         self.process = subprocess.Popen(
             self.command,
@@ -62,7 +62,7 @@ class Server:
         self.process.stdout.close()
 
     def said_address(self, seconds_max=START_SECONDS_MAX):
-        """The address in its first line, `listening on ADDR`."""
+        """Returns the address in its first line, `listening on ADDR`."""
         ready, _, _ = select.select([self.process.stdout], [], [], seconds_max)
         line = self.process.stdout.readline().decode() if ready else ""
         if not line.startswith("listening on "):
@@ -71,13 +71,13 @@ class Server:
         return line.split()[-1]
 
     def cpu_seconds(self):
-        """User and system time it has had, of all its threads."""
+        """Returns the user and system time of all its threads."""
         stat = Path(f"/proc/{self.process.pid}/stat").read_text()
         fields = stat.rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
 
     def rss_bytes(self):
-        """Memory it holds that is in RAM (sockets' buffers are the kernel's and not in it)."""
+        """Returns its memory in RAM (without the buffers of sockets, which are the kernel's)."""
         for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) * 1024
@@ -97,18 +97,18 @@ class Wakeful(Server):
         self.addr = self.said_address()
 
     def serve_command(self, *options):
-        """The command line of a server on a free port."""
+        """Returns the command line of a server on a free port."""
         memory = [] if "--durability" in options else ["--durability", "memory"]
         return [WAKEFUL, "serve", "--listen", "127.0.0.1:0", *memory, *options]
 
     @staticmethod
     def words(*words):
-        """A command that asks no server."""
+        """Returns a command that needs no server."""
         return [str(word) for word in [WAKEFUL, *words]]
 
     @staticmethod
     def said(*words):
-        """What such a command prints, which is not kept."""
+        """Returns the output of such a command, without recording it."""
         command = Wakeful.words(*words)
         done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=30)
         if done.returncode != 0:
@@ -116,17 +116,17 @@ class Wakeful(Server):
         return done.stdout
 
     def command_line(self, *words):
-        """A command of its own, asked of itself."""
+        """Runs a command of Wakeful against this server."""
         return [str(word) for word in [WAKEFUL, *words, "--addr", self.addr]]
 
     def bench_command(self, *options):
-        """The command line of the load generator, against itself."""
+        """Returns the command line of the load generator against this server."""
         words = [WAKEFUL_BENCH, "--addr", self.addr, "--json", *options]
         return [str(word) for word in words]
 
 
 class DurableWakeful(Wakeful):
-    """Wakeful that answers a write when the disk has it; it snapshots only when asked to."""
+    """Wakeful that answers a write when the disk has it, and takes snapshots only on request."""
 
     def __init__(self, data, *options, log=None, seconds_max=120):
         durable = ["--durability", "fsync", "--data-dir", data]
@@ -134,12 +134,12 @@ class DurableWakeful(Wakeful):
         begun = time.monotonic()
         Server.__init__(self, self.serve_command(*durable, *limits, *options), log)
         self.addr = self.said_address(seconds_max)
-        # From before the process was made to its first line, which is printed once it listens.
+        # From before the process is created to its first line, printed once it listens.
         self.start_seconds = time.monotonic() - begun
 
 
 class Redis(Server):
-    """Redis that keeps everything in memory, as Wakeful does, and writes no file."""
+    """Redis that keeps everything in memory, as Wakeful does here, and writes no file."""
 
     name = "Redis"
     persistence = ["--save", "", "--appendonly", "no"]
@@ -169,7 +169,7 @@ class Redis(Server):
         raise RuntimeError("redis-server did not start")
 
     def fill(self, keys, value_bytes):
-        """Sets every key that redis-benchmark draws from."""
+        """Sets every key of redis-benchmark."""
         value = b"x" * value_bytes
         with socket.create_connection(("127.0.0.1", self.port), timeout=30) as peer:
             answers = peer.makefile("rb")
@@ -183,7 +183,7 @@ class Redis(Server):
 
 
 class DurableRedis(Redis):
-    """Redis that answers a write when the disk has it; it never rewrites its log meanwhile."""
+    """Redis that answers a write when the disk has it, and never rewrites its log meanwhile."""
 
     def __init__(self, data):
         data.mkdir(parents=True)
@@ -194,7 +194,7 @@ class DurableRedis(Redis):
 
 
 class Etcd(Server):
-    """One etcd with its defaults, which answers a write when the disk has it."""
+    """A single etcd with its defaults, which answers a write when the disk has it."""
 
     name = "etcd"
 
@@ -253,7 +253,7 @@ class Beanstalkd(Server):
 
 
 class Nats(Server):
-    """NATS with JetStream and its defaults: what it writes to files, it does not sync."""
+    """NATS with JetStream and its defaults, which write files without syncing them."""
 
     name = "NATS"
 
@@ -310,7 +310,7 @@ def build_netrpc():
 
 @contextmanager
 def data_dir():
-    """An empty directory on a disk, removed in the end; `BENCH_DATA` says on which."""
+    """An empty directory on a disk, removed at the end; `BENCH_DATA` selects the disk."""
     chosen = Path(os.environ.get("BENCH_DATA", REPO / "target/bench"))
     chosen.mkdir(parents=True, exist_ok=True)
     kind = filesystem(chosen)
@@ -321,14 +321,14 @@ def data_dir():
 
 
 def filesystem(path):
-    """What kind of filesystem `path` is on."""
+    """Returns the kind of filesystem of `path`."""
     command = ["df", "--output=fstype", str(path)]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return said.split()[-1]
 
 
 def sync_micros(data, times=300):
-    """How long a disk takes to have 4 KiB that overwrite zeros of a file: median, microseconds."""
+    """Measures how long a disk takes to persist 4 KiB over zeros of a file: median, microseconds."""
     block, taken = bytes(4096), []
     with open(data / "sync", "wb+", buffering=0) as file:
         file.write(bytes(len(block) * times))
@@ -343,7 +343,7 @@ def sync_micros(data, times=300):
 
 
 def cpu_busy(seconds=0.5):
-    """The share of the processors' time that somebody uses, now."""
+    """Returns the share of the processors' time that is in use now."""
 
     def times():
         fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
@@ -357,7 +357,7 @@ def cpu_busy(seconds=0.5):
 
 
 def await_quiet(seconds_max):
-    """Waits until nobody else works here, but not for ever."""
+    """Waits until no other program works here, but only for a limited time."""
     deadline = time.monotonic() + seconds_max
     while os.getloadavg()[0] >= 1 and time.monotonic() < deadline:
         time.sleep(2)
@@ -365,12 +365,12 @@ def await_quiet(seconds_max):
 
 
 def free_port():
-    """A port that nobody listens on."""
+    """Returns a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
 def say(text):
-    """Tells the person at the terminal what is going on."""
+    """Reports progress on the terminal."""
     print(text, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""A million keys: what a snapshot of them costs those who set, a start, and their memory."""
+"""A million keys: the cost of a snapshot for writers, the duration of a start, and the memory."""
 
 import json
 import re
@@ -18,14 +18,14 @@ from servers import (
 )
 
 KEY_BYTES, VALUE_BYTES = len("key:000000000000"), 64
-# how sets come, what it is called; p99 during a snapshot over p99 without, at most
+# name of the load, its options, maximum p99 during a snapshot relative to p99 without
 LOADS = [
     ("closed loop on 8 connections", ["--connections", 8]),
     ("2,000 a second on 50 connections, from when due", ["--connections", 50, "--rate", 2_000]),
 ]
 P99_RATIO = 2.0
 FROM_SNAPSHOT_SECONDS, FROM_LOG_SECONDS, BYTES_PER_KEY = 2.0, 4.0, 300
-# Of a snapshot's time that a load beside it takes, so that it ends before.
+# The share of a snapshot's duration that the load beside it takes, so that the load ends first.
 PART = 0.7
 
 
@@ -57,7 +57,7 @@ def run(run, options):
 
 
 def starts(run, options, data):
-    """Starts from the log and from snapshots, and the memory after them."""
+    """Starts from the log and from snapshots, and the memory after each."""
     cases = []
     with DurableWakeful(data) as server:
         fill(run, server, options)
@@ -100,7 +100,8 @@ def starts(run, options, data):
 
 
 def restarts(run, options, data, label):
-    """Seconds of each start, its processor time, the memory after it, and what was there."""
+    """Returns the seconds of each start, its processor time, the memory after it, and the keys
+    present."""
     seconds, cpu, memory, state = [], [], [], None
     for round_ in range(options.rounds):
         say(f"start from {label}, {round_ + 1}/{options.rounds}")
@@ -117,8 +118,8 @@ def restarts(run, options, data, label):
 
 
 def snapshots(run, options, data, scratch):
-    """Sets beside a snapshot, and without one."""
-    # how sets come: reports without and beside a snapshot, and how long the snapshots took
+    """Sets with and without a concurrent snapshot."""
+    # rate of sets: reports without and with a snapshot, and the durations of the snapshots
     without, beside, took = ({name: [] for name, _ in LOADS} for _ in range(3))
     outlasted = 0
     with open(scratch / "log", "w+", encoding="utf-8") as log:
@@ -164,7 +165,7 @@ def beside_snapshot(run, server, options, name, words, seconds, scratch):
         command, cwd=REPO, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     ) as asking:
         try:
-            # Until it is asked for.
+            # Only on request.
             time.sleep(0.05)
             report = sets(run, server, options, f"sets during a snapshot, {name}", words, seconds)
             if asking.wait(timeout=120) != 0:
@@ -177,7 +178,7 @@ def beside_snapshot(run, server, options, name, words, seconds, scratch):
 
 
 def snapshot_seconds(log):
-    """How long each snapshot took, as the server's log has it."""
+    """Returns the duration of each snapshot, from the server's log."""
     log.flush()
     with open(log.name, encoding="utf-8") as lines:
         text = re.sub(r"\x1b\[[0-9;]*m", "", lines.read())
@@ -196,7 +197,7 @@ def sets(run, server, options, label, words, seconds):
 def fill(run, server, options):
     say(f"filling {options.keys:,} keys")
     words = ["--fill", "--keys", options.keys, "--value-bytes", VALUE_BYTES, "--requests", 1]
-    # Of the one request that follows the filling, nothing is wanted: a get sets nothing.
+    # The request after the filling is a get, which sets nothing.
     run.call("fill", server.bench_command(*words, "--ops", "get"), 300)
 
 
@@ -206,7 +207,7 @@ def backup(run, server, file):
 
 
 def compacted(run, server):
-    """Waits until the history, which goes in slices, is gone."""
+    """Waits until the history, which is compacted in slices, is gone."""
     deadline = time.monotonic() + 60
     while facts(run, server)["history_events"] > 1:
         if time.monotonic() > deadline:
@@ -215,5 +216,5 @@ def compacted(run, server):
 
 
 def facts(run, server):
-    """What a server says of itself."""
+    """Returns the status of a server."""
     return json.loads(run.call("status", server.command_line("status", "--json"), 30))

@@ -1,4 +1,4 @@
-"""The longest wait of a bystander's get while one connection sends what it may."""
+"""The longest wait of a bystander's get while one connection sends the largest allowed requests."""
 
 import json
 import socket
@@ -75,7 +75,7 @@ def run(run, options):
 
 
 def fill(server, keys):
-    """Keys, deleted keys, and a large lease; the revision at which those deleted were not there yet."""
+    """Keys, deleted keys, and a large lease; the revision before the deleted keys were created."""
     peer = native.Connection(server.addr)
 
     def write(names, lease=0):
@@ -87,7 +87,7 @@ def fill(server, keys):
     peer.ask([native.request(native.LEASE_GRANT, native.u64(LEASE) + native.u64(86_400_000))])
     write(b"k%07d" % number for number in range(keys))
     write((b"leased%06d" % number for number in range(100_000)), LEASE)
-    # What a range of this revision looks at is created and deleted after it.
+    # The keys that a range at this revision examines are created and deleted after it.
     revision = int.from_bytes(peer.ask([native.set_key(b"now", b"")])[0][4:12], "little")
     for first in range(0, keys, 50_000):
         write(b"gone%07d" % number for number in range(first, min(first + 50_000, keys)))
@@ -100,7 +100,7 @@ def flood(body, pipeline):
 
 
 def delete_many(peer, is_over):
-    """Sets as many keys as one revision may delete, and deletes them, until it is over."""
+    """Repeatedly sets as many keys as one revision may delete, and deletes them, until the end."""
     answered = 0
     while not is_over():
         for first in range(0, 100_000, 1000):
@@ -112,7 +112,7 @@ def delete_many(peer, is_over):
 
 
 def watch_many(server):
-    """A connection with one stream of very many watch ids of one key, which reads what comes."""
+    """A connection with one stream of very many watch ids of one key, which reads everything."""
     peer = native.Connection(server.addr)
     peer.ask([native.open_stream(0xFFFF_FFFF)])
     stream = peer.last
@@ -133,7 +133,7 @@ def watch_many(server):
 
 
 def beside(run, server, name, load, options):
-    """What the bystander saw."""
+    """The measurements of the bystander."""
     over = threading.Event()
     answered = []
 

@@ -1,4 +1,4 @@
-"""What clients that do not read cost: memory of the server, and what it counts as kept for them."""
+"""The cost of clients that do not read: the memory of the server, and the bytes that it counts."""
 
 import json
 import time
@@ -11,7 +11,7 @@ BIG = b"x" * MIB
 LIMITS = {
     "store.total_bytes_max": "64MiB",
     "store.history_bytes_max": "8MiB",
-    # Nobody is closed while it is measured.
+    # No connection is closed during the measurement.
     "rpc.write_timeout": "10m",
     "rpc.ping_interval": "10m",
 }
@@ -87,7 +87,7 @@ def slowest_get(peer):
 
 
 def forget(writer, start):
-    """Deletes what begins so, and compacts all history."""
+    """Deletes the keys with this prefix, and compacts all history."""
     writer.ask([native.delete(start)])
     revision = int.from_bytes(writer.ask([native.set_key(b"now", b"")])[0][4:12], "little")
     writer.ask([native.request(native.COMPACT, native.u64(revision))])
@@ -124,7 +124,7 @@ def answers(server, writer, number, peers, keys=60):
 def one_answer(server, writer, number, peers):
     before = server.rss_bytes()
     for _ in range(number):
-        # One value each, of which history keeps eight.
+        # One value each, eight of which the history keeps.
         writer.ask([native.set_key(b"big", BIG)])
         peer = native.Connection(server.addr, receive_bytes=4096)
         peer.send([native.get_key(b"big")])

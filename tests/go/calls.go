@@ -37,7 +37,7 @@ func getAndSet(client *rpc.Client) error {
 	if err := client.Call("KVStoreService.Get", "abc", &value); err != nil || value != "abc-value" {
 		return fmt.Errorf("got %q, %v", value, err)
 	}
-	// A result without a value, into whatever there is.
+	// A result without a value, decoded into any type.
 	var anything interface{}
 	err := client.Call("KVStoreService.Set", [2]string{"<&>\u2028\u00e9\x00\"\\", "\U0001f600"}, &anything)
 	if err != nil || anything == nil {
@@ -50,7 +50,7 @@ func getAndSet(client *rpc.Client) error {
 	return nil
 }
 
-// The tutorial's doClientWork: a watch, blocked in its own call, and a set beside it.
+// doClientWork of the tutorial: a blocked watch, and a set beside it.
 func watch(client *rpc.Client) error {
 	var keyChanged string
 	watch := client.Go("KVStoreService.Watch", 30, &keyChanged, make(chan *rpc.Call, 1))
@@ -104,7 +104,7 @@ func refusals(client *rpc.Client) error {
 	return ping(client)
 }
 
-// A blocked watch holds nobody up, and whoever calls at once is answered at once.
+// A blocked watch delays no other call.
 func beside(client *rpc.Client) error {
 	var keyChanged string
 	watch := client.Go("KVStoreService.Watch", 30, &keyChanged, make(chan *rpc.Call, 1))
@@ -155,7 +155,7 @@ func manyAtOnce(client *rpc.Client) error {
 			return fmt.Errorf("%s %v: %v", call.ServiceMethod, call.Args, call.Error)
 		}
 		if key, isGet := call.Args.(string); isGet {
-			// One connection's requests are done in the order they were sent.
+			// The requests of one connection are executed in the order they were sent.
 			if value := *call.Reply.(*string); "value"+key[len("key"):] != value {
 				return fmt.Errorf("%s is %q", key, value)
 			}
@@ -164,7 +164,7 @@ func manyAtOnce(client *rpc.Client) error {
 	return nil
 }
 
-// The rest of the protocol, by the names of its document.
+// The other requests of the protocol, by their names in its document.
 func everythingElse(client *rpc.Client) error {
 	type keyRange struct{ Key string }
 	var was struct {
@@ -196,7 +196,7 @@ func everythingElse(client *rpc.Client) error {
 	return nil
 }
 
-// The connection goes while a watch is blocked: the client is told, and nothing stays behind.
+// The connection is lost while a watch is blocked: the client gets an error, and nothing is left.
 func lastWatch(client *rpc.Client) error {
 	watch := client.Go("KVStoreService.Watch", 3600, new(string), make(chan *rpc.Call, 1))
 	if err := ping(client); err != nil {
@@ -215,7 +215,7 @@ func set(client *rpc.Client, key, value string) error {
 	return client.Call("KVStoreService.Set", [2]string{key, value}, new(struct{}))
 }
 
-// ping is answered behind everything that was sent before it.
+// ping is answered after everything that was sent before it.
 func ping(client *rpc.Client) error {
 	var value string
 	if err := client.Call("KVStoreService.Get", "no such key", &value); !says(err, "not found") {

@@ -5,7 +5,7 @@ import (
 	"net/rpc/jsonrpc"
 )
 
-// hello makes the calls of the tutorial's HelloService, which wants a login first.
+// hello makes the calls of the tutorial's HelloService, which requires a login first.
 func hello(addr string) error {
 	client, err := jsonrpc.Dial("tcp", addr)
 	if err != nil {
@@ -19,7 +19,7 @@ func hello(addr string) error {
 	if err := client.Call("HelloService.Login", "user:wrong", &reply); !says(err, "auth failed") {
 		return fmt.Errorf("a wrong login: %q, %v", reply, err)
 	}
-	// It comes to nothing, which is not null.
+	// The result is empty, which is not null.
 	var nothing interface{}
 	err = client.Call("HelloService.Login", "user:password", &nothing)
 	if err != nil || nothing == nil {

@@ -1,8 +1,8 @@
-// What Go's net/rpc/jsonrpc has to say to Wakeful, and what it would say itself.
+// Go's net/rpc/jsonrpc as a client of Wakeful, and as a server to compare with.
 //
-//	wakefultest calls ADDR     the calls of the tutorial that Wakeful's KVStoreService is from
-//	wakefultest hello ADDR     a service of one's own, with a login
-//	wakefultest serve          the tutorial's own server, to compare with; prints "listening on ADDR"
+//	wakefultest calls ADDR     the calls of the tutorial that defines KVStoreService
+//	wakefultest hello ADDR     a service of the application, with a login
+//	wakefultest serve          the tutorial's own server, for comparison; prints "listening on ADDR"
 package main
 
 import (

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// KVStoreService is the tutorial's.
+// KVStoreService is the service of the tutorial.
 type KVStoreService struct {
 	m      map[string]string
 	filter map[string]func(key string)
