@@ -30,7 +30,7 @@ ETCD_TASKS, ETCD_CONNECTIONS, ETCD_RATIO = 50, 4, 10.0
 # Number of sets that fill the history, as on a server that has run for a while: from then on, each set
 # frees the memory of the oldest revision, and none is requested from the system.
 HISTORY = 1_000_000
-# Number of keys that writers set: one get in a thousand reads one of them.
+# Number of keys shared by writers and readers: one get in a thousand reads one of them.
 WRITTEN_KEYS = 100
 WRITERS, READERS = 50, 8
 

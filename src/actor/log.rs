@@ -34,7 +34,7 @@ pub(crate) struct JournalLog {
     config: JournalConfig,
     /// The number of the last record handed over.
     appended: RecordSeq,
-    /// The failure after which nothing is written any more.
+    /// The failure after which nothing more is written.
     failed: Option<Error>,
     /// Reports the failure to the service.
     failure: watch::Sender<Option<Error>>,
@@ -217,7 +217,7 @@ impl JournalLog {
         snapshot_bytes_max(before, log_bytes, self.config.segment_bytes)
     }
 
-    /// Returns the reason why nothing is written any more.
+    /// Returns the reason why nothing more is written.
     pub(super) fn failed(&self) -> Option<&Error> {
         self.failed.as_ref()
     }
@@ -295,7 +295,7 @@ impl JournalLog {
         if let Some(error) = &self.failed {
             return error.clone();
         }
-        tracing::error!(%error, "the journal failed: nothing is written any more");
+        tracing::error!(%error, "the journal failed: nothing more is written");
         let message = format!(
             "the journal failed, so nothing more is written: {error}; the outcome of writes \
              in progress is known when the store is opened again"

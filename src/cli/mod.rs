@@ -264,7 +264,7 @@ impl UsageError {
                 (Failure::usage(format!("{said}; see --help")), error.exit_code())
             }
             Self::Clap(error) => {
-                // The pipe is closed: nobody reads the message.
+                // An error means that the pipe is closed, so the message is lost.
                 let _ = error.print();
                 return exit_code(error.exit_code());
             }

@@ -148,7 +148,7 @@ pub(crate) type Replay<'a> = &'a mut dyn FnMut(RecordSeq, &[u8]) -> Result<(), S
 /// Makes records durable.
 pub(crate) trait Journal: Send {
     /// Hands over records without blocking; returns the number of the last one. Empties the batch.
-    /// After a failure, nothing is written any more.
+    /// After a failure, nothing more is written.
     fn append(&mut self, batch: &mut RecordBatch) -> RecordSeq;
     /// Requests a sync of everything handed over; useful with durability `interval`.
     fn sync(&mut self);

@@ -44,7 +44,7 @@ pub(crate) enum StoreError {
     DeadlineExceeded,
     #[error("cancelled")]
     Cancelled,
-    #[error("not permitted any more: no role of the user grants `watch` on it")]
+    #[error("no longer permitted: no role of the user grants `watch` on it")]
     Denied,
     #[error("the service is stopping")]
     Stopping { resume: Option<Revision> },

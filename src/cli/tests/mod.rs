@@ -51,7 +51,7 @@ impl Scripted {
     }
 }
 
-/// Returns a request in words, whoever answers it.
+/// Returns a request in words.
 fn told(request: &Request) -> String {
     match request {
         Request::Store(StoreRequest::Kv(request)) => format!("{request:?}"),

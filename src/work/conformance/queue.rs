@@ -80,7 +80,7 @@ async fn one(queue: &impl Queue) -> Result<ReservedJob, String> {
 }
 
 async fn nothing(queue: &impl Queue) -> RuleResult {
-    same("jobs that come", payloads(&take(queue, 10, Duration::ZERO).await?), Vec::new())
+    same("jobs handed out", payloads(&take(queue, 10, Duration::ZERO).await?), Vec::new())
 }
 
 fn payloads(jobs: &[ReservedJob]) -> Vec<String> {
@@ -134,7 +134,7 @@ async fn no_more_come_than_are_asked_for(queue: &impl Queue) -> RuleResult {
 async fn an_empty_queue_answers_when_the_wait_is_over(queue: &impl Queue) -> RuleResult {
     nothing(queue).await?;
     let came = take(queue, 1, Duration::from_millis(10)).await?;
-    same("jobs that come", came.len(), 0)
+    same("jobs handed out", came.len(), 0)
 }
 
 async fn a_push_wakes_who_waits(queue: &impl Queue) -> RuleResult {
@@ -146,7 +146,7 @@ async fn a_push_wakes_who_waits(queue: &impl Queue) -> RuleResult {
     };
     let (came, pushed) = futures_util::join!(waiting, pushing);
     pushed?;
-    same("the job that comes", payloads(&[came?]), vec!["a".to_owned()])
+    same("the job handed out", payloads(&[came?]), vec!["a".to_owned()])
 }
 
 async fn a_job_that_is_held_does_not_come_again(queue: &impl Queue) -> RuleResult {
@@ -199,7 +199,7 @@ async fn a_failure_is_followed_by_another_run_until_retry_max(queue: &impl Queue
     push_with(queue, PushOptions { retry_max: Some(2), ..PushOptions::default() }).await?;
     for failures in 0..3 {
         let job = one(queue).await?;
-        same("failures told", job.failures, failures)?;
+        same("reported failures", job.failures, failures)?;
         settle(queue, &job, retry()).await?;
     }
     nothing(queue).await

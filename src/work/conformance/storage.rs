@@ -109,8 +109,8 @@ async fn remove_removes_one_and_tells_whether(storage: &impl Storage) -> RuleRes
     put(storage, &[result(1, Some("one"), "a"), result(2, Some("two"), "b")]).await?;
     let removed = storage.remove(ResultKey::Index(Blob::from("one"))).await;
     same("whether it is removed", done("remove", removed)?, true)?;
-    same("what is removed", by_id(storage, 1).await?, None)?;
-    same("what is not", by_id(storage, 2).await?.is_some(), true)?;
+    same("the removed result", by_id(storage, 1).await?, None)?;
+    same("whether the other result is kept", by_id(storage, 2).await?.is_some(), true)?;
     same("len", done("len", storage.len().await)?, 1)
 }
 
@@ -144,7 +144,7 @@ async fn len_counts_and_clear_empties(storage: &impl Storage) -> RuleResult {
     same("len of an empty one", done("len", storage.len().await)?, 0)?;
     put(storage, &[result(1, Some("one"), "a"), result(2, None, "b")]).await?;
     same("len", done("len", storage.len().await)?, 2)?;
-    same("how many are cleared", done("clear", storage.clear().await)?, 2)?;
+    same("results cleared", done("clear", storage.clear().await)?, 2)?;
     same("len after clear", done("len", storage.len().await)?, 0)?;
     same("by index after clear", by_index(storage, "one").await?, None)
 }
@@ -158,6 +158,6 @@ async fn close_refuses_puts_and_keeps_the_rest(storage: &impl Storage) -> RuleRe
     };
     same("put", refused.map(|error| error.code), Some(ErrorCode::Unavailable))?;
     done("a second close", storage.close().await)?;
-    same("what was kept", by_id(storage, 1).await?.is_some(), true)?;
-    same("what was not", by_id(storage, 2).await?, None)
+    same("whether the earlier result is kept", by_id(storage, 1).await?.is_some(), true)?;
+    same("the refused result", by_id(storage, 2).await?, None)
 }

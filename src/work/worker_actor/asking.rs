@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 
-use super::{StopPhase, WorkerActor, guarded};
+use super::{WorkerActor, WorkerPhase, guarded};
 use crate::config::work::{LOOK_MAX, NEXTS_MAX};
 use crate::error::{Error, ErrorCode};
 use crate::model::{Reservation, ReservedJob, Verdict};
@@ -15,7 +15,7 @@ use crate::work::{Next, Queue};
 impl<Q: Queue> WorkerActor<Q> {
     /// Asks for as many jobs as there are free handlers.
     pub(super) fn ask(&mut self, ctx: &mut Context<Self>) {
-        while self.phase == StopPhase::Working && self.asking.is_over(Instant::now()) {
+        while self.phase == WorkerPhase::Working && self.asking.is_over(Instant::now()) {
             let credits = self.in_flight.free().min(self.batch_max);
             // A pending request for few jobs need not be followed by another for few.
             let enough =
@@ -66,7 +66,7 @@ impl<Q: Queue> WorkerActor<Q> {
         if jobs.is_empty() {
             return;
         }
-        if self.phase != StopPhase::Working {
+        if self.phase != WorkerPhase::Working {
             jobs.iter().for_each(|job| self.settle_verdict(job.reservation, Verdict::Release));
             return;
         }

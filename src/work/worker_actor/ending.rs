@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use actix::{ActorContext, AsyncContext, Context};
 
-use super::{StopPhase, WorkerActor};
+use super::{WorkerActor, WorkerPhase};
 use crate::model::Verdict;
 use crate::work::result_actor::EndResultActor;
 use crate::work::threads::join;
@@ -17,9 +17,9 @@ impl<Q: Queue> WorkerActor<Q> {
         let now = Instant::now();
         let until = later(now, grace);
         match self.phase {
-            StopPhase::Working => self.phase = StopPhase::Draining(until),
-            StopPhase::Draining(before) => self.phase = StopPhase::Draining(before.min(until)),
-            StopPhase::Clearing(_) | StopPhase::Retiring(_) => {}
+            WorkerPhase::Working => self.phase = WorkerPhase::Draining(until),
+            WorkerPhase::Draining(before) => self.phase = WorkerPhase::Draining(before.min(until)),
+            WorkerPhase::Clearing(_) | WorkerPhase::Retiring(_) => {}
         }
         for (_, next) in self.nexts.drain(..) {
             ctx.cancel_future(next);
@@ -34,26 +34,26 @@ impl<Q: Queue> WorkerActor<Q> {
     /// Takes the next steps towards the end, as far as possible.
     pub(super) fn advance(&mut self, ctx: &mut Context<Self>) {
         let now = Instant::now();
-        if self.phase == StopPhase::Working && self.queue.is_closed() {
+        if self.phase == WorkerPhase::Working && self.queue.is_closed() {
             tracing::info!(topic = %self.topic, "the queue has ended, and its worker with it");
             self.drain(ctx, Duration::ZERO);
         }
-        if let StopPhase::Draining(until) = self.phase
+        if let WorkerPhase::Draining(until) = self.phase
             && (self.in_flight.is_idle() && self.in_flight.is_recorded() || now >= until)
         {
             let released = self.in_flight.release_all();
             self.stats.lock().released += released as u64;
             self.board.give_up_all(Cancelled::Stopping);
-            self.phase = StopPhase::Clearing(later(now, self.options.stuck_after));
+            self.phase = WorkerPhase::Clearing(later(now, self.options.stuck_after));
             self.settle(ctx);
         }
-        if let StopPhase::Clearing(until) = self.phase
+        if let WorkerPhase::Clearing(until) = self.phase
             && (self.in_flight.is_quiet() || now >= until)
         {
             self.threads.retire();
-            self.phase = StopPhase::Retiring(later(now, self.options.stuck_after));
+            self.phase = WorkerPhase::Retiring(later(now, self.options.stuck_after));
         }
-        if let StopPhase::Retiring(until) = self.phase
+        if let WorkerPhase::Retiring(until) = self.phase
             && (self.threads.are_empty() || now >= until)
         {
             self.end(ctx);

@@ -60,14 +60,14 @@ pub(super) struct WorkerActor<Q: Queue> {
     touch_at: Instant,
     look_at: Instant,
     look_every: Duration,
-    phase: StopPhase,
+    phase: WorkerPhase,
     stats: Arc<Mutex<WorkerStats>>,
     ended: Option<watch::Sender<Option<Stopped>>>,
 }
 
 /// The progress of the worker's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum StopPhase {
+enum WorkerPhase {
     Working,
     /// Handlers may finish until this time.
     Draining(Instant),
@@ -112,7 +112,7 @@ impl<Q: Queue> WorkerActor<Q> {
             touch_at: later(now, options.visibility / 3),
             look_at: now,
             look_every: look_every(&options),
-            phase: StopPhase::Working,
+            phase: WorkerPhase::Working,
             options,
             board,
             threads,
@@ -201,7 +201,7 @@ impl<Q: Queue> WorkerActor<Q> {
             self.stats.lock().replaced += 1;
         }
         self.threads.sweep();
-        if self.phase == StopPhase::Working
+        if self.phase == WorkerPhase::Working
             && let Err(error) = self.threads.grow()
         {
             tracing::error!(topic = %self.topic, %error, "a worker has too few threads");
