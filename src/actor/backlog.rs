@@ -13,10 +13,11 @@ use super::answer_bytes::answer_bytes;
 use super::awaiting_durability::Barrier;
 use super::message::{Done, Requests, StreamRef, Task, TaskAnswer, TaskAnswers, TaskRequest};
 use super::store::StoreActor;
-use super::{AnswerSink, awaiting_durability};
+use super::{AnswerSink, ReplyBuffer, awaiting_durability};
 use crate::auth::Access;
 use crate::config::Durability;
 use crate::error::Error;
+use crate::model::KeyBuffer;
 use crate::watch::WatchOwner;
 
 type Sender = Rc<Cell<Option<OneshotSender<TaskAnswers>>>>;
@@ -56,12 +57,14 @@ pub(super) enum Worked {
 pub(super) struct RequestBatch {
     pub(super) owner: Arc<WatchOwner>,
     pub(super) works: vec::IntoIter<TaskRequest>,
+    pub(super) keys: KeyBuffer,
     pub(super) sink: Arc<dyn AnswerSink>,
     pub(super) restriction: Option<Arc<Access>>,
     pub(super) answers: Vec<TaskAnswer>,
     /// The last request, if it is a large write in progress.
     pub(super) begun: Option<BegunWrite>,
     pub(super) withheld: awaiting_durability::WithheldAnswers,
+    pub(super) replies: Option<ReplyBuffer>,
     /// Bytes that the answers keep, and their limit.
     kept: usize,
     kept_max: usize,
@@ -95,7 +98,7 @@ impl MessageResponse<StoreActor, Requests> for BatchResponse {
 
 impl RequestBatch {
     pub(super) fn new(requests: Requests) -> Self {
-        let Requests { owner, works, sink, restriction } = requests;
+        let Requests { owner, works, keys, sink, restriction, replies } = requests;
         Self {
             kept: 0,
             kept_max: owner.buffered.allowance().bytes,
@@ -103,9 +106,11 @@ impl RequestBatch {
             kind: RequestWeight::of(&works),
             answers: Vec::with_capacity(works.len()),
             works: works.into_iter(),
+            keys,
             begun: None,
             sink,
             restriction,
+            replies,
             withheld: awaiting_durability::WithheldAnswers::default(),
             sender: None,
         }
@@ -132,11 +137,15 @@ impl RequestBatch {
         until: Option<Barrier>,
         answer: Result<Done, Error>,
     ) {
-        self.kept += answer_bytes(&answer);
-        match (until, self.answers.last_mut()) {
-            (None, Some(place)) => *place = TaskAnswer::Now(answer),
-            (None, None) => {}
-            (Some(until), _) => self.withheld.push(until, id, deadline, answer),
+        let bytes = answer_bytes(&answer);
+        self.kept += bytes;
+        if let Some(until) = until {
+            self.withheld.push(until, id, deadline, answer);
+            return;
+        }
+        let answer = appended(&mut self.replies, id, answer, bytes);
+        if let Some(place) = self.answers.last_mut() {
+            *place = answer;
         }
     }
 
@@ -188,6 +197,20 @@ impl RequestBatch {
         place.set(sender);
         closed
     }
+}
+
+/// Appends an answer that keeps `bytes` to the output of the connection, or returns it as a value.
+#[inline]
+pub(super) fn appended(
+    replies: &mut Option<ReplyBuffer>,
+    id: u64,
+    answer: Result<Done, Error>,
+    bytes: usize,
+) -> TaskAnswer {
+    if replies.as_mut().is_some_and(|replies| replies.append(id, &answer, bytes)) {
+        return TaskAnswer::Appended;
+    }
+    TaskAnswer::Now(answer)
 }
 
 /// Messages that wait for a turn of the store.

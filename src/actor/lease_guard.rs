@@ -174,8 +174,9 @@ type NamedLeases = SmallVec<[LeaseId; 1]>;
 /// them.
 fn named(task: &Task) -> (Action, NamedLeases) {
     let nothing = (Action::Read, NamedLeases::new());
-    let Task::Store { request, .. } = task else { return nothing };
-    match request.facts().names {
+    // A request about one key names no lease.
+    let Task::Store(task) = task else { return nothing };
+    match task.request.facts().names {
         Reference::Lease(0, _) => nothing,
         Reference::Lease(id, LeaseUse::Read) => (Action::Read, smallvec![id]),
         Reference::Lease(id, LeaseUse::Write) => (Action::Write, smallvec![id]),

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::caller::Caller;
 use super::job_guard::JobVisibility;
-use super::{AnswerSink, Outlet, StoreActor};
+use super::{AnswerSink, Outlet, ReplyBuffer, StoreActor};
 use crate::auth::Access;
 use crate::buffered::Buffered;
 use crate::config::Durability;
@@ -20,9 +20,9 @@ use crate::error::Error;
 use crate::fair::ClientId;
 use crate::journal::JournalProgress;
 use crate::model::{
-    CallOptions, CallReply, IdempotencyKey, JobId, JobInfo, JobReply, JobRequest, Reply,
-    Reservation, ReservedJob, Revision, StoreRequest, WaitOutcome, WaitRequest, WatchItem,
-    WatchRequest,
+    CallOptions, CallReply, IdempotencyKey, JobId, JobInfo, JobReply, JobRequest, KeyBuffer,
+    KeyRequest, Reply, Reservation, ReservedJob, Revision, StoreRequest, WaitOutcome, WaitRequest,
+    WatchItem, WatchRequest,
 };
 use crate::queue::OutcomeQuery;
 use crate::session::Identity;
@@ -62,10 +62,14 @@ pub struct Watched {
 pub(crate) struct Requests {
     pub(crate) owner: Arc<WatchOwner>,
     pub(crate) works: Vec<TaskRequest>,
+    /// The keys and values of `works`.
+    pub(crate) keys: KeyBuffer,
     /// Receives the answers that are [withheld](TaskAnswer::Withheld).
     pub(crate) sink: Arc<dyn AnswerSink>,
     /// The owner's grants, for decisions that only the store can make; `None` for no restriction.
     pub(crate) restriction: Option<Arc<Access>>,
+    /// Takes the replies that need not wait; `None` to return all of them as values.
+    pub(crate) replies: Option<ReplyBuffer>,
 }
 
 pub(crate) struct TaskRequest {
@@ -75,13 +79,13 @@ pub(crate) struct TaskRequest {
     pub(crate) task: Task,
 }
 
+/// Small, because a task is moved several times: what is rarely asked for is boxed.
 pub(crate) enum Task {
-    Store {
-        options: CallOptions,
-        request: StoreRequest,
-    },
+    /// A request whose bytes are in the buffer of the message.
+    Key(KeyRequest),
+    Store(Box<StoreTask>),
     Wait {
-        request: WaitRequest,
+        request: Box<WaitRequest>,
         outlet: Outlet,
     },
     OpenStream {
@@ -92,14 +96,29 @@ pub(crate) enum Task {
     Watch {
         stream: StreamRef,
         watch_id: u64,
-        request: WatchRequest,
+        request: Box<WatchRequest>,
     },
     CancelWatch {
         stream: StreamRef,
         watch_id: u64,
     },
     /// A refusal that needs no store, kept in its place among the requests.
-    Refused(Error),
+    Refused(Box<Error>),
+}
+
+pub(crate) struct StoreTask {
+    pub(crate) options: CallOptions,
+    pub(crate) request: StoreRequest,
+}
+
+impl Task {
+    pub(crate) fn store(options: CallOptions, request: StoreRequest) -> Self {
+        Self::Store(Box::new(StoreTask { options, request }))
+    }
+
+    pub(crate) fn refused(error: impl Into<Error>) -> Self {
+        Self::Refused(Box::new(error.into()))
+    }
 }
 
 /// A stream that is open, or that an earlier piece of work of the same message opens.
@@ -114,10 +133,16 @@ pub(crate) struct TaskAnswers {
     pub(crate) done: Vec<TaskAnswer>,
     /// Work that was left because the answers have reached the limit of what may be buffered.
     pub(crate) rest: Vec<TaskRequest>,
+    /// The keys and values of `rest`; otherwise only memory to use again.
+    pub(crate) keys: KeyBuffer,
+    /// The buffer of the message, with the replies.
+    pub(crate) replies: Option<ReplyBuffer>,
 }
 
 #[derive(Debug)]
 pub(crate) enum TaskAnswer {
+    /// The reply was appended to the message's [`ReplyBuffer`].
+    Appended,
     Now(Result<Done, Error>),
     /// The answer shows something that is not durable enough yet, and will be sent to the message's
     /// sink.

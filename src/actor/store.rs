@@ -212,15 +212,17 @@ impl Handler<Execute> for StoreActor {
         }
         let (reply, until) = match (checked, request) {
             (Err(error), _) => (Err(error), None),
-            (Ok(()), StoreRequest::Kv(request)) => match self.apply(now, &here, options, request) {
-                Applied::Done(reply, until) => (reply, until),
-                Applied::Begun(level) => {
-                    let (caller, answered) = oneshot::channel();
-                    self.begun_for.push_back(BegunFor::Local(caller, level, deadline));
-                    self.finish(&turn, ctx);
-                    return Box::pin(answer_of(answered));
+            (Ok(()), StoreRequest::Kv(request)) => {
+                match self.apply(now, &here, options, request.into()) {
+                    Applied::Done(reply, until) => (reply, until),
+                    Applied::Begun(level) => {
+                        let (caller, answered) = oneshot::channel();
+                        self.begun_for.push_back(BegunFor::Local(caller, level, deadline));
+                        self.finish(&turn, ctx);
+                        return Box::pin(answer_of(answered));
+                    }
                 }
-            },
+            }
             (Ok(()), StoreRequest::Hub(request)) => self.ask_hub(now, durability, &request),
             (Ok(()), StoreRequest::Files(request)) => {
                 let (caller, answered) = oneshot::channel();

@@ -4,20 +4,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::Outlet;
 use super::answer_bytes::{admit, answer_bytes, refusal};
 use super::awaiting_durability::Barrier;
-use super::backlog::{BegunWrite, RequestBatch, Worked};
+use super::backlog::{BegunWrite, RequestBatch, Worked, appended};
 use super::log::JournalLog;
-use super::message::{Done, ReplyCallback, StreamRef, Task, TaskAnswer, TaskRequest};
+use super::message::{Done, ReplyCallback, StoreTask, StreamRef, Task, TaskAnswer, TaskRequest};
 use super::store::{PREFETCH_GROUP, StoreActor, StoreDurabilityQueue, start_session};
+use super::{AnswerSink, Outlet};
 use crate::config::Durability;
 use crate::environment;
 use crate::error::{Error, ErrorCode};
 use crate::model::facts::DiskUse;
 use crate::model::{
-    CallOptions, CallReply, FilesRequest, HubRequest, KvRequest, Reply, SetRequest, StatusReply,
-    StoreRequest, TxnOp, TxnRequest, WaitRequest,
+    CallOptions, CallReply, FilesRequest, HubRequest, KeyAction, KeyBuffer, KeyView, KvCall,
+    KvRequest, Reply, StatusReply, StoreRequest, TxnOp, TxnRequest, WaitRequest,
 };
 use crate::pace::Turn;
 use crate::store::{IdempotentWrite, StoreError, StoreState};
@@ -45,51 +45,50 @@ impl StoreActor {
         batch: &mut RequestBatch,
         work: TaskRequest,
     ) -> Worked {
-        let RequestBatch { owner, answers: before, sink, withheld, .. } = batch;
+        let RequestBatch { owner, answers: before, keys, sink, withheld, replies, .. } = batch;
         let TaskRequest { id, deadline, task } = work;
         if let Err(error) = self.take_up(turn, deadline) {
             return Worked::Done(TaskAnswer::Now(Err(error)), 0);
         }
+        // The answer follows at the end of the write, see `deliver`.
+        let begun = |level| Worked::Begun(BegunWrite { id, deadline, level });
         let (mut answer, until, writes) = match task {
-            Task::Store { options, request: StoreRequest::Kv(request) } => {
-                let writes = request.facts().disk != DiskUse::Nothing;
-                if writes && holds_values(&request) && owner.buffered.allowance().refuses(1) {
-                    let what = "the server has reached its limit of answers that clients have not \
-                                read; write without requesting previous values, or try again later";
-                    return Worked::Done(TaskAnswer::Now(Err(refusal(&owner.buffered, what))), 0);
+            Task::Key(request) => {
+                let options = CallOptions { idempotency: None, durability: request.durability };
+                match self.apply_for(now, owner, options, KvCall::Key(keys.view(&request))) {
+                    (Applied::Done(reply, until), writes) => {
+                        (reply.map(Done::Reply), until, writes)
+                    }
+                    (Applied::Begun(level), _) => return begun(level),
                 }
-                match self.apply(now, owner, options, request) {
-                    Applied::Done(reply, until) => (reply.map(Done::Reply), until, writes),
-                    // The answer follows at its end, see `deliver`.
-                    Applied::Begun(level) => {
-                        return Worked::Begun(BegunWrite { id, deadline, level });
+            }
+            Task::Store(task) => match *task {
+                StoreTask { options, request: StoreRequest::Kv(request) } => {
+                    match self.apply_for(now, owner, options, request.into()) {
+                        (Applied::Done(reply, until), writes) => {
+                            (reply.map(Done::Reply), until, writes)
+                        }
+                        (Applied::Begun(level), _) => return begun(level),
                     }
                 }
-            }
-            Task::Store { options, request: StoreRequest::Hub(request) } => {
-                let (reply, until) = self.ask_hub(now, options.durability, &request);
-                (reply.map(Done::Reply), until, false)
-            }
-            Task::Store { request: StoreRequest::Files(request), .. } => {
-                let sink = Arc::clone(sink);
-                let later = Box::new(move |reply: Result<Reply, Error>| {
-                    sink.take(vec![(id, reply.map(|reply| Done::Reply(on_disk(reply))))]);
-                });
-                let answer = match self.do_on_disk(&request, deadline, later) {
-                    Ok(()) => TaskAnswer::Withheld,
-                    Err(error) => TaskAnswer::Now(Err(error)),
-                };
-                return Worked::Done(answer, 0);
-            }
+                StoreTask { options, request: StoreRequest::Hub(request) } => {
+                    let (reply, until) = self.ask_hub(now, options.durability, &request);
+                    (reply.map(Done::Reply), until, false)
+                }
+                StoreTask { request: StoreRequest::Files(request), .. } => {
+                    let sink = Arc::clone(sink);
+                    return Worked::Done(self.answer_on_disk(id, deadline, &request, sink), 0);
+                }
+            },
             Task::Wait { request, outlet } => {
-                (self.wait(now, owner, deadline, request, outlet), None, false)
+                (self.wait(now, owner, deadline, *request, outlet), None, false)
             }
             Task::OpenStream { outlet, credit } => {
                 (self.open_stream(owner, outlet, credit), None, false)
             }
             Task::Watch { stream, watch_id, request } => {
                 let stream = resolve(stream, before);
-                let watching = stream.and_then(|it| self.hub.watch(now, it, watch_id, request));
+                let watching = stream.and_then(|it| self.hub.watch(now, it, watch_id, *request));
                 (watching.map(Done::Watching).map_err(Error::from), None, false)
             }
             Task::CancelWatch { stream, watch_id } => {
@@ -97,15 +96,36 @@ impl StoreActor {
                 let cancelled = stream.and_then(|it| self.hub.cancel_watch(it, watch_id));
                 (cancelled.map(|()| Done::WatchCancelled).map_err(Error::from), None, false)
             }
-            Task::Refused(error) => (Err(error), None, false),
+            Task::Refused(error) => (Err(*error), None, false),
         };
         let bytes = match writes {
             true => answer_bytes(&answer),
             false => admit(&owner.buffered, &mut answer),
         };
-        let Some(until) = until else { return Worked::Done(TaskAnswer::Now(answer), bytes) };
+        let Some(until) = until else {
+            return Worked::Done(appended(replies, id, answer, bytes), bytes);
+        };
         withheld.push(until, id, deadline, answer);
         Worked::Done(TaskAnswer::Withheld, bytes)
+    }
+
+    /// Executes a request of a connection to the keys, or begins it, unless its answer must not be kept;
+    /// also returns whether it writes.
+    #[inline(always)]
+    fn apply_for(
+        &mut self,
+        now: Micros,
+        owner: &WatchOwner,
+        options: CallOptions,
+        request: KvCall<'_>,
+    ) -> (Applied, bool) {
+        let writes = request.disk() != DiskUse::Nothing;
+        if writes && holds_values(&request) && owner.buffered.allowance().refuses(1) {
+            let what = "the server has reached its limit of answers that clients have not read; \
+                        write without requesting previous values, or try again later";
+            return (Applied::Done(Err(refusal(&owner.buffered, what)), None), writes);
+        }
+        (self.apply(now, owner, options, request), writes)
     }
 
     /// Counts a request, and refuses it if the service stops or the request's deadline has passed.
@@ -122,6 +142,23 @@ impl StoreActor {
     /// Refuses requests while the service stops.
     pub(super) fn check_running(&self) -> Result<(), StoreError> {
         if self.stopping { Err(StoreError::Stopping { resume: None }) } else { Ok(()) }
+    }
+
+    /// Passes a request of a connection about files on to the journal; `sink` receives the answer.
+    fn answer_on_disk(
+        &mut self,
+        id: u64,
+        deadline: Option<Instant>,
+        request: &FilesRequest,
+        sink: Arc<dyn AnswerSink>,
+    ) -> TaskAnswer {
+        let later = Box::new(move |reply: Result<Reply, Error>| {
+            sink.take(vec![(id, reply.map(|reply| Done::Reply(on_disk(reply))))]);
+        });
+        match self.do_on_disk(request, deadline, later) {
+            Ok(()) => TaskAnswer::Withheld,
+            Err(error) => TaskAnswer::Now(Err(error)),
+        }
     }
 
     /// Passes a request about files on to the journal; `later` receives the answer.
@@ -185,7 +222,7 @@ impl StoreActor {
         now: Micros,
         owner: &WatchOwner,
         options: CallOptions,
-        request: KvRequest,
+        request: KvCall<'_>,
     ) -> Applied {
         let once = options.idempotency.map(|key| IdempotentWrite { key, client: owner.client });
         self.hub.state_mut().set_client(owner.client);
@@ -195,7 +232,7 @@ impl StoreActor {
                 None => Applied::Begun(None),
             };
         };
-        if request.facts().disk != DiskUse::Nothing
+        if request.disk() != DiskUse::Nothing
             && let Err(error) =
                 check_capacity(&mut durability_queue.log.get_mut(), self.hub.state(), &request)
         {
@@ -223,13 +260,14 @@ impl StoreActor {
         Applied::Done(reply.map(|reply| CallReply { reply, durability: Some(level) }), until)
     }
 
+    #[inline(always)]
     fn apply_to_hub(
         &mut self,
         now: Micros,
         once: Option<IdempotentWrite>,
-        request: KvRequest,
+        request: KvCall<'_>,
     ) -> Option<Result<Reply, Error>> {
-        let grants = matches!(request, KvRequest::LeaseGrant(_));
+        let grants = matches!(request, KvCall::Owned(KvRequest::LeaseGrant(_)));
         if grants {
             self.draw_lease_ids();
         }
@@ -301,18 +339,25 @@ impl StoreActor {
     }
 
     /// Warms the cache for the next requests.
-    pub(super) fn prefetch(&self, works: &[TaskRequest]) {
+    pub(super) fn prefetch(&self, works: &[TaskRequest], keys: &KeyBuffer) {
         if works.len() < 2 {
             return;
         }
         let next = works.get(..PREFETCH_GROUP).unwrap_or(works);
         let mut writes = 0;
         let keys = next.iter().filter_map(|work| match &work.task {
-            Task::Store { request: StoreRequest::Kv(KvRequest::Get(get)), .. } => Some(&*get.key),
-            Task::Store { request: StoreRequest::Kv(KvRequest::Set(set)), .. } => {
-                writes += 1;
-                Some(&*set.key)
+            Task::Key(request) => {
+                writes += usize::from(request.action.is_write());
+                Some(keys.key(request))
             }
+            Task::Store(task) => match &task.request {
+                StoreRequest::Kv(KvRequest::Get(get)) => Some(&*get.key),
+                StoreRequest::Kv(KvRequest::Set(set)) => {
+                    writes += 1;
+                    Some(&*set.key)
+                }
+                _ => None,
+            },
             _ => None,
         });
         let keys: smallvec::SmallVec<[&[u8]; PREFETCH_GROUP]> = keys.collect();
@@ -338,7 +383,7 @@ fn describe(durability_queue: &StoreDurabilityQueue, status: &mut StatusReply) {
 fn check_capacity(
     log: &mut JournalLog,
     state: &StoreState,
-    request: &KvRequest,
+    request: &KvCall<'_>,
 ) -> Result<(), Error> {
     match bytes_set(request) {
         Some(bytes) => log.check_growth(bytes, || grows(state, request)),
@@ -347,38 +392,53 @@ fn check_capacity(
 }
 
 /// Returns the approximate bytes of log that a request takes if it may grow the store.
-fn bytes_set(request: &KvRequest) -> Option<u64> {
-    let bytes = |set: &SetRequest| CHANGE_BYTES + (set.key.len() + set.value.len()) as u64;
+fn bytes_set(request: &KvCall<'_>) -> Option<u64> {
+    let bytes = |key: &[u8], value: &[u8]| CHANGE_BYTES + (key.len() + value.len()) as u64;
+    let growth = (request.disk() == DiskUse::Growth).then_some(CHANGE_BYTES);
     match request {
-        KvRequest::Set(set) => Some(bytes(set)),
-        KvRequest::Txn(TxnRequest { success, failure, .. }) => {
+        KvCall::Key(view) => growth.map(|_| bytes(view.key, view.value)),
+        KvCall::Owned(KvRequest::Set(set)) => Some(bytes(&set.key, &set.value)),
+        KvCall::Owned(KvRequest::Txn(TxnRequest { success, failure, .. })) => {
             let sets = success.iter().chain(failure).filter_map(|op| match op {
-                TxnOp::Set(set) => Some(bytes(set)),
+                TxnOp::Set(set) => Some(bytes(&set.key, &set.value)),
                 TxnOp::Get(_) | TxnOp::Range(_) | TxnOp::Delete(_) => None,
             });
             sets.reduce(|one, other| one + other)
         }
-        request => (request.facts().disk == DiskUse::Growth).then_some(CHANGE_BYTES),
+        KvCall::Owned(_) => growth,
     }
 }
 
 /// Returns whether a request may grow the store. A set that does not enlarge an existing key does not.
-fn grows(state: &StoreState, request: &KvRequest) -> bool {
-    let grows = |set: &SetRequest| {
-        let before = state.key_bytes(&set.key);
-        before.is_none_or(|before| set.key.len() + set.value.len() >= before)
+fn grows(state: &StoreState, request: &KvCall<'_>) -> bool {
+    let grows = |key: &[u8], value: &[u8]| {
+        let before = state.key_bytes(key);
+        before.is_none_or(|before| key.len() + value.len() >= before)
     };
     match request {
-        KvRequest::Set(set) => grows(set),
-        KvRequest::Txn(TxnRequest { success, failure, .. }) => {
-            success.iter().chain(failure).any(|op| matches!(op, TxnOp::Set(set) if grows(set)))
+        KvCall::Key(KeyView { action: KeyAction::Set { .. }, key, value }) => grows(key, value),
+        KvCall::Owned(KvRequest::Set(set)) => grows(&set.key, &set.value),
+        KvCall::Owned(KvRequest::Txn(TxnRequest { success, failure, .. })) => {
+            let grows = |op: &TxnOp| matches!(op, TxnOp::Set(set) if grows(&set.key, &set.value));
+            success.iter().chain(failure).any(grows)
         }
-        request => request.facts().disk == DiskUse::Growth,
+        request => request.disk() == DiskUse::Growth,
     }
 }
 
 /// Returns whether the answer to a request that changes something may contain values.
-fn holds_values(request: &KvRequest) -> bool {
+fn holds_values(request: &KvCall<'_>) -> bool {
+    let request = match request {
+        KvCall::Key(view) => {
+            return match view.action {
+                KeyAction::Get { .. } => true,
+                KeyAction::Set { return_previous, .. } | KeyAction::Delete { return_previous } => {
+                    return_previous
+                }
+            };
+        }
+        KvCall::Owned(request) => request,
+    };
     match request {
         KvRequest::Set(set) => set.return_previous,
         KvRequest::Delete(delete) => delete.return_previous,
@@ -401,7 +461,8 @@ impl Task {
     /// Returns whether the task may take much longer than a look-up.
     pub(super) fn is_heavy(&self) -> bool {
         match self {
-            Self::Store { request, .. } => request.facts().weight.is_heavy(),
+            Self::Key(_) => false,
+            Self::Store(task) => task.request.facts().weight.is_heavy(),
             Self::Wait { request, .. } => request.facts().weight.is_heavy(),
             // The items of a watch are read batch by batch, when its stream is ready.
             Self::OpenStream { .. } | Self::Watch { .. } | Self::CancelWatch { .. } => false,

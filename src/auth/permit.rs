@@ -7,8 +7,9 @@
 use super::{Access, Action, Denied};
 use crate::model::facts::Class;
 use crate::model::{
-    Compare, DeleteRequest, JobRef, JobRequest, KeyRange, KvRequest, RangeRequest, Request,
-    SetRequest, StoreRequest, TxnOp, TxnRequest, WaitRequest, WatchFrom, WatchRequest,
+    Compare, DeleteRequest, JobRef, JobRequest, KeyAction, KeyBuffer, KeyRange, KeyRequest,
+    KvRequest, RangeRequest, Request, SetRequest, StoreRequest, TxnOp, TxnRequest, WaitRequest,
+    WatchFrom, WatchRequest,
 };
 
 type Decision = Result<(), Denied>;
@@ -38,6 +39,18 @@ impl Access {
         match request {
             StoreRequest::Kv(request) => self.permits_kv(request),
             StoreRequest::Hub(_) | StoreRequest::Files(_) => self.needs_admin(),
+        }
+    }
+
+    /// Checks whether a request about one key is permitted.
+    pub(crate) fn permits_key(&self, request: &KeyRequest, keys: &KeyBuffer) -> Decision {
+        let key = keys.key(request);
+        match request.action {
+            KeyAction::Get { .. } => self.needs(Action::Read, self.has(Action::Read, key)),
+            KeyAction::Set { only_if_changed, return_previous } => {
+                self.permits_write(key, return_previous || only_if_changed)
+            }
+            KeyAction::Delete { return_previous } => self.permits_write(key, return_previous),
         }
     }
 
@@ -106,9 +119,12 @@ impl Access {
 
     /// A reply with the previous value, or with whether the value differs, needs `read`.
     fn permits_set(&self, set: &SetRequest) -> Decision {
-        self.needs(Action::Write, self.has(Action::Write, &set.key))?;
-        let reads = set.return_previous || set.only_if_changed;
-        self.needs(Action::Read, !reads || self.has(Action::Read, &set.key))
+        self.permits_write(&set.key, set.return_previous || set.only_if_changed)
+    }
+
+    fn permits_write(&self, key: &[u8], reads: bool) -> Decision {
+        self.needs(Action::Write, self.has(Action::Write, key))?;
+        self.needs(Action::Read, !reads || self.has(Action::Read, key))
     }
 
     fn permits_range(&self, range: &RangeRequest) -> Decision {

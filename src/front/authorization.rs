@@ -9,7 +9,7 @@ use crate::actor::message::Done;
 use crate::auth::{Access, Action, Auth, Credentials, Login};
 use crate::error::{Error, ErrorCode};
 use crate::handle::Wakeful;
-use crate::model::{RpcCall, ServiceInfo};
+use crate::model::{KeyBuffer, KeyRequest, RpcCall, ServiceInfo};
 use crate::queue::user_fingerprint;
 use crate::session::{Identity, Session, Via};
 
@@ -142,6 +142,18 @@ impl Authorization {
             self.audit.note(&self.session, request);
         }
         Ok(())
+    }
+
+    /// Checks a request about one key, which is no administrative act; otherwise as
+    /// [`check`](Self::check).
+    ///
+    /// # Errors
+    /// `NotLoggedIn` or `PermissionDenied`.
+    #[inline]
+    pub(super) fn check_key(&self, request: &KeyRequest, keys: &KeyBuffer) -> Result<(), Error> {
+        let Some(guard) = &self.guard else { return Ok(()) };
+        let (_, access) = guard.entered.as_ref().ok_or_else(not_logged_in)?;
+        access.permits_key(request, keys).map_err(Error::from)
     }
 
     /// Checks whether a method may be called, without a line in the audit log.

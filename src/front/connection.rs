@@ -185,7 +185,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Protocol> Connection<S, W> {
             };
             let went_on = match event {
                 ConnectionEvent::Received => self.process().await,
-                ConnectionEvent::Rest => self.dispatcher.hand_over().await,
+                ConnectionEvent::Rest => {
+                    self.dispatcher.hand_over(&self.protocol, &mut self.output).await
+                }
                 ConnectionEvent::Writable => Ok(()),
                 ConnectionEvent::Revise => self.dispatcher.revise().await,
                 ConnectionEvent::Timer => self.check_deadlines(),
@@ -295,9 +297,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Protocol> Connection<S, W> {
             self.inbox.resume(&mut self.protocol, environment::now(), &self.rpc)?;
         }
         self.dispatcher.revise().await?;
-        let received = self.inbox.take();
+        let (received, keys) = self.inbox.take();
         self.spend_control_frames(&received)?;
-        self.dispatcher.expect(received.len());
+        self.dispatcher.expect(received.len(), keys);
         let mut turn = (received.len() > FEW).then(|| Turn::begin(self.rpc.turn_max));
         for received in received {
             if is_login::<W>(&received) {
@@ -305,12 +307,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Protocol> Connection<S, W> {
                 turn = None;
             }
             match received {
-                Received::Request { id, call: Ok(RpcCall::Login(credentials)), .. } => {
-                    self.log_in(id, credentials).await?;
+                Received::Key { id, deadline, request } => {
+                    self.dispatcher.ask_key(id, deadline, request)?;
                 }
-                Received::Request { id, deadline, call } => {
-                    self.dispatcher.ask(id, deadline, call)?;
-                }
+                Received::Request { id, deadline, call } => match *call {
+                    Ok(RpcCall::Login(credentials)) => self.log_in(id, credentials).await?,
+                    call => self.dispatcher.ask(id, deadline, call)?,
+                },
                 Received::Cancel(id) => self.dispatcher.cancel(id),
                 Received::Credit { stream, bytes } => self.dispatcher.add_credit(stream, bytes),
                 Received::Goodbye => self.dispatcher.leave(),
@@ -327,12 +330,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin, W: Protocol> Connection<S, W> {
             self.dispatcher.meet(None, "");
             self.met();
         }
-        self.dispatcher.hand_over().await
+        self.dispatcher.hand_over(&self.protocol, &mut self.output).await
     }
 
     /// Charges the received control frames to their budget.
     fn spend_control_frames(&mut self, received: &[Received<W::Own>]) -> Result<(), End> {
-        let requests = received.iter().filter(|it| matches!(it, Received::Request { .. })).count();
+        let is_request =
+            |it: &&Received<W::Own>| matches!(it, Received::Key { .. } | Received::Request { .. });
+        let requests = received.iter().filter(is_request).count();
         self.control_frames.earn(requests as u64 + self.dispatcher.take_pushes());
         let spent =
             self.control_frames.spend(self.inbox.take_idle(), self.config().control_frames_max);

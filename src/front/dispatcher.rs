@@ -18,20 +18,21 @@ use super::calls::Calls;
 use super::deferred_requests::DeferredRequests;
 use super::jobs::ConnectionJobs;
 use super::outbox::{Outbox, Outgoing};
+use super::output::{OutputBuffer, keep_spare};
 use super::pending_request::{PendingRequest, PendingWatch, Purpose, UnansweredWait, WatchScope};
 use super::protocol::{End, Fatal, Protocol, protocol};
 use super::request_log::RequestLog;
 use super::streams::Streams;
-use crate::actor::AnswerSink;
 use crate::actor::message::{
-    CancelWaits, CloseStream, Done, Requests, TaskAnswer, TaskAnswers, TaskRequest,
+    CancelWaits, CloseStream, Done, Requests, Task, TaskAnswer, TaskAnswers, TaskRequest,
 };
+use crate::actor::{AnswerSink, ReplyBuffer};
 use crate::config::RpcConfig;
 use crate::environment;
 use crate::error::{Error, ErrorCode};
 use crate::fair::ClientId;
 use crate::handle::Wakeful;
-use crate::model::RpcCall;
+use crate::model::{KeyBuffer, KeyRequest, RpcCall};
 use crate::session::Session;
 use crate::store::StoreError;
 use crate::stranger_lines::LineKind;
@@ -61,6 +62,8 @@ pub(crate) struct RequestDispatcher {
     unordered: bool,
     /// Requests for the next message to the store.
     works: Vec<TaskRequest>,
+    /// The keys and values of `works`.
+    keys: KeyBuffer,
     pending: Vec<PendingRequest>,
     cancelled: Vec<u64>,
     /// Answers that are not encoded yet, because output waits.
@@ -115,6 +118,7 @@ impl RequestDispatcher {
             highest: 0,
             unordered: false,
             works: Vec::new(),
+            keys: KeyBuffer::default(),
             pending: Vec::new(),
             cancelled: Vec::new(),
             answers: VecDeque::new(),
@@ -182,8 +186,11 @@ impl RequestDispatcher {
         std::mem::take(&mut self.pushes)
     }
 
-    /// Reserves memory for `requests` in the next message to the store.
-    pub(super) fn expect(&mut self, requests: usize) {
+    /// Reserves memory for `requests` in the next message to the store, and takes the keys and values
+    /// of those about one key. Nothing is left of an earlier message.
+    pub(super) fn expect(&mut self, requests: usize, keys: KeyBuffer) {
+        debug_assert!(self.works.is_empty(), "nothing is read before all is handed over");
+        self.keys = keys;
         // A read usually brings one request, so no spare capacity.
         self.works.reserve_exact(requests);
         self.pending.reserve_exact(requests);
@@ -243,6 +250,30 @@ impl RequestDispatcher {
         Ok(())
     }
 
+    /// Takes a request about one key, as [`ask`](Self::ask) takes any other.
+    ///
+    /// # Errors
+    /// The id is in flight.
+    pub(super) fn ask_key(
+        &mut self,
+        id: u64,
+        deadline: Option<Instant>,
+        request: KeyRequest,
+    ) -> Result<(), End> {
+        self.note_id(id)?;
+        if self.may_log_request() {
+            self.log.asked_key(id, &request, &self.keys);
+        }
+        let task = match self.authorization.check_key(&request, &self.keys) {
+            Err(denial) => Task::refused(denial),
+            Ok(()) if self.leaving => Task::refused(StoreError::Stopping { resume: None }),
+            Ok(()) => Task::Key(request),
+        };
+        self.works.push(TaskRequest { id, deadline, task });
+        self.pending.push(PendingRequest { id, about: Purpose::Plain, awaits: None });
+        Ok(())
+    }
+
     /// Checks that no id occurs twice in the next message. Ascending ids need no check.
     fn check_ids(&mut self) -> Result<(), End> {
         if !std::mem::take(&mut self.unordered) {
@@ -267,22 +298,35 @@ impl RequestDispatcher {
 
     /// Hands the requests to the store and to the queue, as one message each, takes the answers of
     /// the store, and starts the called methods. If the store leaves requests for lack of room,
-    /// another call hands over these and everything after them.
-    pub(super) async fn hand_over(&mut self) -> Result<(), End> {
+    /// another call hands over these and everything after them. Replies are appended to `out` as long
+    /// as no earlier answer waits to be encoded.
+    pub(super) async fn hand_over(
+        &mut self,
+        protocol: &impl Protocol,
+        out: &mut OutputBuffer,
+    ) -> Result<(), End> {
         self.check_ids()?;
         if !self.works.is_empty() {
             // Cancelled requests make room for requests of the same read.
             self.do_cancel();
-            let works = std::mem::take(&mut self.works);
+            let (works, keys) = (std::mem::take(&mut self.works), std::mem::take(&mut self.keys));
             let sink = Arc::clone(&self.outbox) as Arc<dyn AnswerSink>;
             let (owner, restriction) = (Arc::clone(&self.owner), self.authorization.restriction());
-            let requests = Requests { owner, works, sink, restriction };
+            let encoder = protocol.reply_encoder().filter(|_| self.answers.is_empty());
+            let replies = encoder.map(|encoder| ReplyBuffer::new(out.lend(), encoder));
+            let requests = Requests { owner, works, keys, sink, restriction, replies };
             let answers = self.wakeful.store().send(requests).await;
-            let TaskAnswers { done, rest } = answers.map_err(|_| End::Gone)?;
-            self.answers.reserve(done.len());
+            let TaskAnswers { done, rest, keys, replies } = answers.map_err(|_| End::Gone)?;
+            if let Some(replies) = replies {
+                out.put_back(replies.into_bytes());
+            }
             let mut all = std::mem::take(&mut self.pending).into_iter();
-            for (answer, pending) in done.into_iter().zip(all.by_ref()) {
+            let is_appended = |answer: &&TaskAnswer| matches!(answer, TaskAnswer::Appended);
+            let appended = done.iter().take_while(is_appended).count();
+            all.by_ref().take(appended).for_each(|it| self.log.answered(it.id, None));
+            for (answer, pending) in done.into_iter().skip(appended).zip(all.by_ref()) {
                 match answer {
+                    TaskAnswer::Appended => self.log.answered(pending.id, None),
                     TaskAnswer::Now(answer) => {
                         let id = pending.id;
                         self.note(pending, &answer);
@@ -296,9 +340,10 @@ impl RequestDispatcher {
             }
             if !rest.is_empty() {
                 // The next call follows when the peer has taken the answers.
-                (self.works, self.pending) = (rest, all.collect());
+                (self.works, self.keys, self.pending) = (rest, keys, all.collect());
                 return Ok(());
             }
+            keep_spare(keys.into_bytes());
         }
         // After the store: keys set by the same read are there when a worker or method starts.
         let client = self.owner.client;

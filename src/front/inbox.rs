@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
+use super::output::{keep_spare, spare_buffer};
 use super::protocol::{Decoded, Fatal, Protocol, ReadContext, Received};
 use crate::config::RpcConfig;
-use crate::model::RpcCall;
+use crate::model::{KeyBuffer, RpcCall};
 
 /// The items that a peer has sent, and the bytes that are not decoded yet.
 pub(crate) struct Inbox<W: Protocol> {
@@ -16,6 +17,8 @@ pub(crate) struct Inbox<W: Protocol> {
     read_at: Option<Instant>,
     /// The decoded items, in order.
     received: Vec<Received<W::Own>>,
+    /// The keys and values of `received`.
+    keys: KeyBuffer,
     /// The number of heavy items in `received`.
     heavy: usize,
     /// Items since the last turn that request nothing.
@@ -35,6 +38,7 @@ impl<W: Protocol> Inbox<W> {
             partial_since: None,
             read_at: None,
             received: Vec::new(),
+            keys: KeyBuffer::default(),
             heavy: 0,
             idle: 0,
             full: false,
@@ -86,10 +90,10 @@ impl<W: Protocol> Inbox<W> {
         !self.received.is_empty()
     }
 
-    /// Takes all items, which makes room for those of the next turn.
-    pub(crate) fn take(&mut self) -> Vec<Received<W::Own>> {
+    /// Takes all items with their keys and values, which makes room for those of the next turn.
+    pub(crate) fn take(&mut self) -> (Vec<Received<W::Own>>, KeyBuffer) {
         self.heavy = 0;
-        std::mem::take(&mut self.received)
+        (std::mem::take(&mut self.received), std::mem::take(&mut self.keys))
     }
 
     /// Returns and resets the number of items since the last turn that request nothing: pings,
@@ -118,14 +122,35 @@ impl<W: Protocol> Inbox<W> {
             return Err(Fatal::Silent(why));
         }
         self.full = false;
-        let reading = ReadContext { now, stranger: self.stranger, config };
+        // An idle connection has no buffer.
+        let mut keys = std::mem::take(&mut self.keys);
+        if keys.is_empty() {
+            keys = KeyBuffer::new(spare_buffer());
+        }
+        let reading = ReadContext { now, stranger: self.stranger, config, keys: &mut keys };
+        let used = self.parse_items(protocol, bytes, reading);
+        if keys.is_empty() {
+            keep_spare(keys.into_bytes());
+        } else {
+            self.keys = keys;
+        }
+        used
+    }
+
+    fn parse_items(
+        &mut self,
+        protocol: &mut W,
+        bytes: &[u8],
+        mut reading: ReadContext<'_>,
+    ) -> Result<usize, Fatal> {
+        let config = reading.config;
         let mut at = 0;
         loop {
             if self.has_enough(config) {
                 self.full = true;
                 break;
             }
-            match protocol.read(bytes.get(at..).unwrap_or_default(), &reading)? {
+            match protocol.read(bytes.get(at..).unwrap_or_default(), &mut reading)? {
                 Decoded::Partial { used } => {
                     at += used;
                     break;
@@ -177,9 +202,10 @@ impl<W: Protocol> Inbox<W> {
 fn is_heavy<W: Protocol>(received: &Received<W::Own>) -> bool {
     match received {
         Received::Request { call, .. } => {
-            call.as_ref().is_ok_and(|call| call.facts().weight.is_heavy())
+            (**call).as_ref().is_ok_and(|call| call.facts().weight.is_heavy())
         }
         Received::Own(own) => W::is_heavy(own),
+        Received::Key { .. } => false,
         Received::Cancel(_) | Received::Credit { .. } | Received::Goodbye => false,
     }
 }
@@ -187,8 +213,9 @@ fn is_heavy<W: Protocol>(received: &Received<W::Own>) -> bool {
 /// Returns true if the item is a login, whose result decides how long the next item may be.
 pub(super) fn is_login<W: Protocol>(received: &Received<W::Own>) -> bool {
     match received {
-        Received::Request { call, .. } => matches!(call, Ok(RpcCall::Login(_))),
+        Received::Request { call, .. } => matches!(**call, Ok(RpcCall::Login(_))),
         Received::Own(own) => W::is_login(own),
+        Received::Key { .. } => false,
         Received::Cancel(_) | Received::Credit { .. } | Received::Goodbye => false,
     }
 }

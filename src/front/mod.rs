@@ -13,6 +13,12 @@
 //!   is dispatched dynamically for a request.
 //! - The `RequestDispatcher` checks each call with its `Authorization`, and writes the audit log and
 //!   the request log, before anything else sees the call. A protocol has no other way to the store.
+//! - Most requests are about one key. Such a request is a few numbers: its key and value are copied
+//!   into the buffer of its message (`KeyBuffer`), so that it reaches the store without an allocation
+//!   of its own; the store copies what it keeps into blobs of exactly their size.
+//! - The message takes the output of its connection along. The store appends replies to it
+//!   (`ReplyBuffer`), in the form of the protocol, unless they are large or wait for the disk, and
+//!   returns all other answers as values.
 //! - Answers and batches wait as references in the `Outbox`, and the protocol encodes them when the
 //!   output has room. Until then nothing more is read from the peer.
 //! - A [`Server`] is the [`Door`](crate::handle::Door) of any listener: it accepts connections and

@@ -23,7 +23,7 @@ const SPARE_BYTES_MAX: usize = 512 * 1024;
 const COMPACT_BYTES: usize = 64 * 1024;
 
 thread_local! {
-    /// Buffers of connections without output: an idle connection holds none, and a busy one does not
+    /// Buffers of connections without output or requests: an idle connection holds none, and a busy one does not
     /// grow a new one for every answer.
     static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
@@ -58,9 +58,19 @@ impl OutputBuffer {
     /// appended.
     pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
         if self.bytes.capacity() == 0 {
-            self.bytes = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
+            self.bytes = spare_buffer();
         }
         &mut self.bytes
+    }
+
+    /// Lends the buffer to append to, until [`put_back`](Self::put_back).
+    pub(super) fn lend(&mut self) -> Vec<u8> {
+        std::mem::take(self.buffer())
+    }
+
+    /// Takes back the buffer that was lent.
+    pub(super) fn put_back(&mut self, bytes: Vec<u8>) {
+        self.bytes = bytes;
     }
 
     /// Appends a value without a copy.
@@ -154,19 +164,26 @@ impl OutputBuffer {
 
     fn give_back(&mut self) {
         self.written = 0;
-        if self.bytes.capacity() == 0 {
-            return;
-        }
-        let mut bytes = std::mem::take(&mut self.bytes);
-        bytes.clear();
-        if bytes.capacity() <= SPARE_BYTES_MAX {
-            SPARE.with_borrow_mut(|spare| {
-                if spare.len() < SPARE_BUFFERS {
-                    spare.push(bytes);
-                }
-            });
-        }
+        keep_spare(std::mem::take(&mut self.bytes));
     }
+}
+
+/// Returns a spare buffer of the thread, or a new one.
+pub(super) fn spare_buffer() -> Vec<u8> {
+    SPARE.with_borrow_mut(Vec::pop).unwrap_or_default()
+}
+
+/// Keeps a buffer for the next connection of the thread that needs one.
+pub(super) fn keep_spare(mut bytes: Vec<u8>) {
+    if bytes.capacity() == 0 || bytes.capacity() > SPARE_BYTES_MAX {
+        return;
+    }
+    bytes.clear();
+    SPARE.with_borrow_mut(|spare| {
+        if spare.len() < SPARE_BUFFERS {
+            spare.push(bytes);
+        }
+    });
 }
 
 /// Closes the sending side and reads to the end of the peer's: closing a socket with unread input

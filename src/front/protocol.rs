@@ -5,10 +5,11 @@ use std::time::Instant;
 use super::dispatcher::RequestDispatcher;
 use super::output::OutputBuffer;
 use super::push_cursor::{PushCursor, WrittenPush};
+use crate::actor::ReplyEncoder;
 use crate::actor::message::Done;
 use crate::config::RpcConfig;
 use crate::error::{Error, ErrorCode};
-use crate::model::RpcCall;
+use crate::model::{KeyBuffer, KeyRequest, RpcCall};
 
 /// The protocol of a door: decodes requests and encodes answers. The front is responsible for
 /// permissions, limits, logs and the order of answers.
@@ -26,7 +27,7 @@ pub(crate) trait Protocol: 'static {
     fn read(
         &mut self,
         bytes: &[u8],
-        reading: &ReadContext<'_>,
+        reading: &mut ReadContext<'_>,
     ) -> Result<Decoded<Self::Own>, Fatal>;
 
     /// Returns true once the peer has proved to speak the protocol, which it must do within
@@ -68,6 +69,12 @@ pub(crate) trait Protocol: 'static {
         id: u64,
         answer: Result<Done, Error>,
     ) -> Result<(), End>;
+
+    /// Returns how a reply is encoded, if that needs no state of the connection: the store then appends
+    /// replies to the output itself, as [`answer`](Self::answer) does.
+    fn reply_encoder(&self) -> Option<ReplyEncoder> {
+        None
+    }
 
     /// Appends the next part of a batch of the stream `stream`, and moves `cursor` past it.
     ///
@@ -117,6 +124,8 @@ pub(crate) struct ReadContext<'a> {
     /// True if the peer must log in and has not.
     pub(crate) stranger: bool,
     pub(crate) config: &'a RpcConfig,
+    /// Takes the keys and values of the requests that are returned as [`Received::Key`].
+    pub(crate) keys: &'a mut KeyBuffer,
 }
 
 impl ReadContext<'_> {
@@ -140,15 +149,17 @@ pub(crate) enum Decoded<O> {
     Broken(&'static str),
 }
 
-/// An item that a peer has sent.
+/// An item that a peer has sent. Small, because an item is moved several times.
 pub(crate) enum Received<O> {
     Request {
         id: u64,
         /// The time after which the peer ignores the answer.
         deadline: Option<Instant>,
         /// An error concerns only this request, and is its answer.
-        call: Result<RpcCall, Error>,
+        call: Box<Result<RpcCall, Error>>,
     },
+    /// A request whose bytes are in [`ReadContext::keys`].
+    Key { id: u64, deadline: Option<Instant>, request: KeyRequest },
     /// Cancels the request with this id.
     Cancel(u64),
     /// Allows more pushes of a stream.

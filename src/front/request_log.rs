@@ -7,10 +7,9 @@ use std::time::Instant;
 use crate::environment::RandomState;
 use tracing::Level;
 
-use crate::actor::message::Done;
 use crate::environment;
 use crate::error::{Error, ErrorCode};
-use crate::model::{JobRequest, Request, RpcCall};
+use crate::model::{JobRequest, KeyBuffer, KeyRequest, Request, RpcCall};
 
 /// The target of these events, by which a log filter enables them.
 pub(super) const TARGET: &str = "wakeful::request";
@@ -29,9 +28,16 @@ struct StartedRequest {
 
 impl RequestLog {
     pub(super) fn asked(&mut self, id: u64, call: &Result<RpcCall, Error>) {
+        self.begin(id, || call.as_ref().map_or(Cow::Borrowed("unreadable"), method));
+    }
+
+    pub(super) fn asked_key(&mut self, id: u64, request: &KeyRequest, keys: &KeyBuffer) {
+        self.begin(id, || method(&keys.view(request).to_owned().into()));
+    }
+
+    fn begin(&mut self, id: u64, method: impl FnOnce() -> Cow<'static, str>) {
         if tracing::enabled!(target: TARGET, Level::DEBUG) {
-            let method = call.as_ref().map_or(Cow::Borrowed("unreadable"), method);
-            self.begun.insert(id, StartedRequest { method, at: environment::now() });
+            self.begun.insert(id, StartedRequest { method: method(), at: environment::now() });
         }
     }
 
@@ -46,14 +52,18 @@ impl RequestLog {
         tracing::debug!(target: TARGET, %method, outcome = %code);
     }
 
-    pub(super) fn answered(&mut self, id: u64, answer: &Result<Done, Error>) {
-        // The answer to a parked wait comes later.
-        if self.begun.is_empty() || matches!(answer, Ok(Done::Parked(..))) {
-            return;
+    /// Logs the end of a request, with the error if it was refused.
+    #[inline]
+    pub(super) fn answered(&mut self, id: u64, error: Option<&Error>) {
+        if !self.begun.is_empty() {
+            self.log_answer(id, error);
         }
+    }
+
+    fn log_answer(&mut self, id: u64, error: Option<&Error>) {
         let Some(StartedRequest { method, at }) = self.begun.remove(&id) else { return };
         let micros = u64::try_from(environment::since(at).as_micros()).unwrap_or(u64::MAX);
-        let outcome = answer.as_ref().err().map(|error| error.code.to_string());
+        let outcome = error.map(|error| error.code.to_string());
         let outcome = outcome.as_deref().unwrap_or("Ok");
         tracing::debug!(target: TARGET, request = id, %method, outcome, micros);
     }

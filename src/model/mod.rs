@@ -12,6 +12,7 @@ mod invocation;
 mod job;
 mod job_call;
 mod key_range;
+mod key_request;
 mod key_value;
 mod kv_request;
 mod reply;
@@ -34,6 +35,7 @@ pub use job::{
 pub use job_call::{JobPage, JobReply, JobRequest, Pushed, ReserveRequest};
 pub use key_range::KeyRange;
 pub(crate) use key_range::after_prefix;
+pub(crate) use key_request::{KeyAction, KeyBuffer, KeyRequest, KeyView, KvCall};
 pub use key_value::{Event, EventKind, KeyValue};
 pub use kv_request::*;
 pub use reply::*;

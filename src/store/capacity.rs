@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::set_view::SetView;
 use super::{StepBudget, StoreError, StoreState};
 use crate::config::StoreConfig;
 use crate::config::record::{DELETE_BYTES, PUT_BYTES};
-use crate::model::{DeleteRequest, KeyRange, LeaseId, RangeRequest, SetRequest, TxnOp};
+use crate::model::{DeleteRequest, KeyRange, LeaseId, RangeRequest, TxnOp};
 
 /// The capacity that a write and its reply need.
 #[derive(Debug, Default)]
@@ -76,12 +77,12 @@ impl StoreState {
     /// Checks that each lease has capacity for all keys that one write attaches to it.
     pub(super) fn check_lease_capacity<'a>(
         &self,
-        sets: impl Iterator<Item = &'a SetRequest>,
+        sets: impl Iterator<Item = SetView<'a>>,
     ) -> Result<(), StoreError> {
         let StoreConfig { revision_events_max, revision_bytes_max, .. } = self.config;
         let mut attached: BTreeMap<LeaseId, (usize, usize)> = BTreeMap::new();
         for set in sets.filter(|set| set.lease != 0) {
-            if self.keys.current(&set.key).is_none_or(|kv| kv.lease != set.lease) {
+            if self.keys.current(set.key).is_none_or(|kv| kv.lease != set.lease) {
                 let (keys, bytes) = attached.entry(set.lease).or_default();
                 *keys += 1;
                 *bytes += DELETE_BYTES + set.key.len();
@@ -111,7 +112,7 @@ impl StoreState {
     }
 
     /// Returns the demand of a set; `slot` is where the key was found.
-    pub(super) fn demand_of_set(&self, request: &SetRequest, slot: Option<u32>) -> WriteCost {
+    pub(super) fn demand_of_set(&self, request: &SetView<'_>, slot: Option<u32>) -> WriteCost {
         let (key_bytes, value_bytes) = (request.key.len() as u64, request.value.len() as u64);
         let leases = usize::from(request.ttl.is_some());
         let record_bytes = PUT_BYTES + request.key.len() + request.value.len();
@@ -167,16 +168,17 @@ impl StoreState {
                 _ => None,
             })
         };
-        self.check_lease_capacity(sets())?;
+        self.check_lease_capacity(sets().map(SetView::of))?;
         let set_bytes: BTreeMap<&[u8], usize> =
             sets().map(|set| (&*set.key, set.key.len() + set.value.len())).collect();
         let mut total = WriteCost::default();
         for op in ops {
             let demand = match op {
-                TxnOp::Set(set) => self.demand_of_set(set, self.keys.find(&set.key)),
+                TxnOp::Set(set) => self.demand_of_set(&SetView::of(set), self.keys.find(&set.key)),
                 TxnOp::Delete(delete) => self.demand_of_delete(delete),
                 TxnOp::Get(get) => {
-                    let stored = self.get(get, steps)?.kv.map_or(0, |kv| kv.bytes());
+                    let stored =
+                        self.get(&get.key, get.revision, steps)?.kv.map_or(0, |kv| kv.bytes());
                     let set = set_bytes.get(&*get.key).copied().unwrap_or(0);
                     WriteCost { reply_bytes: stored.max(set), ..WriteCost::default() }
                 }

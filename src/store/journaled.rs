@@ -4,7 +4,8 @@
 use super::StoreState;
 use super::change::{STORE_RECORD, StoreChange, StoreRecordHead};
 use crate::model::{
-    Blob, Event, EventKind, KeyRange, KeyValue, KvRequest, RangeRequest, Reply, Revision, TxnOp,
+    Blob, Event, EventKind, KeyAction, KeyRange, KeyValue, KvCall, KvRequest, RangeRequest, Reply,
+    Revision, TxnOp,
 };
 use crate::record;
 use crate::time::Micros;
@@ -112,10 +113,19 @@ impl StoreState {
     }
 
     /// Returns whether the answer to `request` might show something that is not durable yet.
-    pub(crate) fn touches_pending(&self, request: &KvRequest) -> bool {
+    pub(crate) fn touches_pending(&self, request: &KvCall<'_>) -> bool {
         if !self.is_pending() {
             return false;
         }
+        let request = match request {
+            KvCall::Key(view) => match view.action {
+                KeyAction::Get { revision } => {
+                    return revision == 0 && self.is_key_pending(view.key);
+                }
+                KeyAction::Set { .. } | KeyAction::Delete { .. } => return true,
+            },
+            KvCall::Owned(request) => request,
+        };
         match request {
             KvRequest::Get(get) => get.revision == 0 && self.is_key_pending(&get.key),
             KvRequest::Range(range) => self.is_page_pending(range),

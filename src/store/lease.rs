@@ -12,12 +12,13 @@ use super::idempotency::IdempotentWrite;
 use super::large::Completed;
 use super::large::WriteRest;
 use super::lease_keys::{LeaseBinding, LeaseKeys};
+use super::set_view::SetView;
 use super::{StepBudget, StoreError, StoreState};
 use crate::config::record::DELETE_BYTES;
 use crate::fair::{ClientId, Excess, FairShares};
 use crate::model::{
-    Blob, DeleteReply, KeyValue, LeaseGrantRequest, LeaseId, LeaseKeysReply, LeaseListReply,
-    LeaseReply, LeaseTimeToLiveReply, Reply, SetRequest,
+    Blob, DeleteReply, LeaseGrantRequest, LeaseId, LeaseKeysReply, LeaseListReply, LeaseReply,
+    LeaseTimeToLiveReply, Reply,
 };
 use crate::time::Micros;
 
@@ -248,9 +249,9 @@ impl StoreState {
     }
 
     /// Checks that the lease exists and that a private lease is the key's own.
-    pub(super) fn check_attach(&self, request: &SetRequest, id: LeaseId) -> Result<(), StoreError> {
+    pub(super) fn check_attach(&self, key: &[u8], id: LeaseId) -> Result<(), StoreError> {
         let lease = self.lease(id)?;
-        if lease.private && !self.is_bound(&request.key, id) {
+        if lease.private && !self.is_bound(key, id) {
             let message = format!("lease {id} is private to another key; grant a lease");
             return Err(StoreError::InvalidArgument(message));
         }
@@ -273,15 +274,14 @@ impl StoreState {
         lease != 0 && self.leases.get(lease).is_some_and(|lease| lease.private)
     }
 
-    /// Moves the key in `slot` from its lease to the requested one.
+    /// Moves the key in `slot` from its lease `old` to the requested one.
     pub(super) fn move_lease(
         &mut self,
         now: Micros,
         slot: u32,
-        before: Option<&KeyValue>,
-        request: &SetRequest,
+        old: LeaseId,
+        request: &SetView<'_>,
     ) -> LeaseId {
-        let old = before.map_or(0, |kv| kv.lease);
         let new = match request.ttl {
             None => request.lease,
             Some(ttl) if self.is_private(old) => {

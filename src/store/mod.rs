@@ -46,6 +46,7 @@ mod lease_keys;
 mod order;
 mod prefetch;
 mod read;
+mod set_view;
 mod shares;
 mod snapshot;
 mod state;

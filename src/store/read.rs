@@ -8,7 +8,7 @@ use super::order::{FoundKey, KeyBounds};
 use super::{EventSeq, StepBudget, StoreError, StoreState};
 use crate::config::record::key_value_bytes_max;
 use crate::model::{
-    Blob, GetReply, GetRequest, KeyRange, KeyValue, RangeOrder, RangeReply, RangeRequest, Revision,
+    Blob, GetReply, KeyRange, KeyValue, RangeOrder, RangeReply, RangeRequest, Revision,
 };
 
 /// One key of a walk.
@@ -67,22 +67,23 @@ impl StoreState {
 
     pub(super) fn get(
         &self,
-        request: &GetRequest,
+        key: &[u8],
+        revision: Revision,
         steps: &mut StepBudget,
     ) -> Result<GetReply, StoreError> {
-        if request.key.is_empty() {
+        if key.is_empty() {
             return Err(StoreError::InvalidArgument("the key is empty".to_owned()));
         }
-        self.check_key(request.key.len())?;
-        let record = self.keys.find(&request.key).and_then(|slot| self.keys.record(slot));
-        let kv = if request.revision == 0 && !self.is_open() {
+        self.check_key(key.len())?;
+        let record = self.keys.find(key).and_then(|slot| self.keys.record(slot));
+        let kv = if revision == 0 && !self.is_open() {
             record.and_then(|record| record.current.as_ref())
         } else {
-            if request.revision != 0 {
-                self.check_readable(request.revision)?;
+            if revision != 0 {
+                self.check_readable(revision)?;
             }
             // A large write becomes visible as a whole.
-            let revision = if request.revision == 0 { self.revision } else { request.revision };
+            let revision = if revision == 0 { self.revision } else { revision };
             record.and_then(|record| {
                 let (kv, taken) = self.at(record, revision);
                 steps.take(taken);
@@ -185,7 +186,7 @@ impl StoreState {
     }
 
     /// Returns the size of the current version of the key.
-    pub(crate) fn key_bytes(&self, key: &Blob) -> Option<usize> {
+    pub(crate) fn key_bytes(&self, key: &[u8]) -> Option<usize> {
         let record = self.keys.find(key).and_then(|slot| self.keys.record(slot))?;
         record.current.as_ref().map(|kv| kv.key.len() + kv.value.len())
     }

@@ -11,12 +11,13 @@ use super::journaled::{Encoded, change_of};
 use super::keyspace::Keyspace;
 use super::large::{Deleting, LargeWrite, WriteRest};
 use super::lease::{Leases, micros};
+use super::set_view::SetView;
 use super::version_pool::VersionPool;
 use super::{EventSeq, StepBudget, StoreError};
 use crate::config::StoreConfig;
 use crate::model::{
-    Blob, CompactReply, DeleteReply, DeleteRequest, Event, KeyRange, KeyValue, KvRequest, LeaseId,
-    Reply, Revision, SetReply, SetRequest, StatusReply,
+    Blob, CompactReply, DeleteReply, DeleteRequest, Event, KeyAction, KeyRange, KeyValue, KvCall,
+    KvRequest, LeaseId, Reply, Revision, SetReply, StatusReply,
 };
 use crate::time::Micros;
 
@@ -102,7 +103,7 @@ impl StoreState {
         once: Option<IdempotentWrite>,
         request: KvRequest,
     ) -> Result<Reply, StoreError> {
-        if let Some(reply) = self.begin(now, once, request)? {
+        if let Some(reply) = self.begin(now, once, request.into())? {
             return Ok(reply);
         }
         loop {
@@ -115,13 +116,15 @@ impl StoreState {
     /// Begins to execute `request`, at most once under one idempotency key. For a write of very many
     /// events, there is no reply until [`go_on`](Self::go_on) has finished it; until then, the only
     /// request allowed is a [`Get`](KvRequest::Get).
+    #[inline]
     pub(crate) fn begin(
         &mut self,
         now: Micros,
         once: Option<IdempotentWrite>,
-        request: KvRequest,
+        request: KvCall<'_>,
     ) -> Result<Option<Reply>, StoreError> {
         let Some(once) = once else { return self.begin_anew(now, None, request) };
+        let request = request.into_owned();
         let Some(fingerprint) = fingerprint(&request) else {
             let message = "only writes take an idempotency key; send this request without one";
             return Err(StoreError::InvalidArgument(message.to_owned()));
@@ -130,7 +133,7 @@ impl StoreState {
         if let Some(reply) = self.remembered.recall(once, fingerprint)? {
             return Ok(Some(reply));
         }
-        let reply = self.begin_anew(now, Some((once, fingerprint)), request)?;
+        let reply = self.begin_anew(now, Some((once, fingerprint)), request.into())?;
         if let Some(reply) = &reply {
             self.remember(now, once, fingerprint, reply);
         }
@@ -149,11 +152,12 @@ impl StoreState {
         self.remembered.forget(now, &self.config);
     }
 
+    #[inline]
     fn begin_anew(
         &mut self,
         now: Micros,
         once: Option<(IdempotentWrite, u64)>,
-        request: KvRequest,
+        request: KvCall<'_>,
     ) -> Result<Option<Reply>, StoreError> {
         let mut steps = self.steps();
         let reply = self.do_anew(now, once, request, &mut steps);
@@ -168,21 +172,26 @@ impl StoreState {
         &mut self,
         now: Micros,
         once: Option<(IdempotentWrite, u64)>,
-        request: KvRequest,
+        request: KvCall<'_>,
         steps: &mut StepBudget,
     ) -> Result<Option<Reply>, StoreError> {
-        let reply = match request {
-            KvRequest::Set(request) => {
-                self.check_set(&request)?;
-                if request.lease != 0 {
-                    self.check_lease_capacity(std::iter::once(&request))?;
+        let request = match request {
+            KvCall::Key(view) => {
+                if let Some(set) = SetView::of_key(&view) {
+                    return Ok(Some(Reply::Set(self.set_anew(now, &set)?)));
                 }
-                let slot = self.keys.find(&request.key);
-                self.check_capacity(&self.demand_of_set(&request, slot))?;
-                self.write(|state, revision| state.set(now, revision, request, slot))
-                    .map(Reply::Set)
+                if let KeyAction::Get { revision } = view.action {
+                    return Ok(Some(Reply::Get(self.get(view.key, revision, steps)?)));
+                }
+                view.to_owned()
             }
-            KvRequest::Get(request) => self.get(&request, steps).map(Reply::Get),
+            KvCall::Owned(request) => request,
+        };
+        let reply = match request {
+            KvRequest::Set(request) => self.set_anew(now, &SetView::of(&request)).map(Reply::Set),
+            KvRequest::Get(request) => {
+                self.get(&request.key, request.revision, steps).map(Reply::Get)
+            }
             KvRequest::Range(request) => self.whole_range(&request, steps).map(Reply::Range),
             KvRequest::Scan(request) => {
                 self.range(&request, &mut self.page_capacity(), steps).map(Reply::Scan)
@@ -217,6 +226,17 @@ impl StoreState {
             KvRequest::Compact(revision) => self.compact(revision).map(Reply::Compact),
         };
         reply.map(Some)
+    }
+
+    /// Sets a key in a revision of its own.
+    fn set_anew(&mut self, now: Micros, request: &SetView<'_>) -> Result<SetReply, StoreError> {
+        self.check_set(request)?;
+        if request.lease != 0 {
+            self.check_lease_capacity(std::iter::once(*request))?;
+        }
+        let slot = self.keys.find(request.key);
+        self.check_capacity(&self.demand_of_set(request, slot))?;
+        self.write(|state, revision| Ok(state.set(now, revision, request, slot)))
     }
 
     /// Runs `change` at the next revision, which becomes the current one if the change made an event.
@@ -275,7 +295,7 @@ impl StoreState {
     }
 
     /// Checks everything about a set that does not depend on the capacity.
-    pub(super) fn check_set(&self, request: &SetRequest) -> Result<(), StoreError> {
+    pub(super) fn check_set(&self, request: &SetView<'_>) -> Result<(), StoreError> {
         if request.key.is_empty() {
             return Err(StoreError::InvalidArgument("the key is empty".to_owned()));
         }
@@ -291,7 +311,7 @@ impl StoreState {
                 let message = "give a lease or a time to live, not both";
                 Err(StoreError::InvalidArgument(message.to_owned()))
             }
-            (id, None) => self.check_attach(request, id),
+            (id, None) => self.check_attach(request.key, id),
         }
     }
 
@@ -304,26 +324,24 @@ impl StoreState {
         &mut self,
         now: Micros,
         revision: Revision,
-        request: SetRequest,
+        request: &SetView<'_>,
         slot: Option<u32>,
-    ) -> Result<SetReply, StoreError> {
-        let slot = slot.unwrap_or_else(|| self.keys.insert(&request.key));
-        let before = self.keys.record(slot).and_then(|record| record.current.clone());
-        let previous = before.clone().filter(|_| request.return_previous);
-        if let Some(kv) = before.as_ref().filter(|_| request.only_if_changed)
-            && self.is_unchanged(kv, &request)
-        {
+    ) -> SetReply {
+        let slot = slot.unwrap_or_else(|| self.keys.insert(&Blob::from(request.key)));
+        let before = self.keys.record(slot).and_then(|record| record.current.as_ref());
+        let previous = before.filter(|_| request.return_previous).cloned();
+        let old = before.map_or(0, |kv| kv.lease);
+        if request.only_if_changed && before.is_some_and(|kv| self.is_unchanged(kv, request)) {
             if let Some(ttl) = request.ttl {
-                let (id, ttl) = (kv.lease, micros(ttl));
+                let (id, ttl) = (old, micros(ttl));
                 self.leases.renew(id, now, ttl);
                 self.note(|| StoreChange::LeaseRenewed { id, ttl });
             }
-            let revision = self.revision;
-            return Ok(SetReply { revision, changed: false, lease: kv.lease, previous });
+            return SetReply { revision: self.revision, changed: false, lease: old, previous };
         }
-        let lease = self.move_lease(now, slot, before.as_deref(), &request);
-        self.put(revision, slot, request.value, lease);
-        Ok(SetReply { revision, changed: true, lease, previous })
+        let lease = self.move_lease(now, slot, old, request);
+        self.put(revision, slot, request.to_blob(), lease);
+        SetReply { revision, changed: true, lease, previous }
     }
 
     /// Makes the next version of the key in `slot`.
@@ -347,12 +365,12 @@ impl StoreState {
         self.record_event(slot, Event { kv, previous: before });
     }
 
-    fn is_unchanged(&self, kv: &KeyValue, request: &SetRequest) -> bool {
+    fn is_unchanged(&self, kv: &KeyValue, request: &SetView<'_>) -> bool {
         let same_lease = match request.ttl {
             Some(_) => self.is_private(kv.lease),
             None => kv.lease == request.lease,
         };
-        kv.value == request.value && same_lease
+        kv.value == *request.value && same_lease
     }
 
     /// Deletes the keys of a range that was checked, at `revision`.

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use super::idempotency::IdempotentWrite;
 use super::large::{Ops, WriteRest};
 use super::read::PageCapacity;
+use super::set_view::SetView;
 use super::{StepBudget, StoreError, StoreState};
 use crate::model::{
     Blob, Compare, CompareOp, CompareTarget, KeyRange, KeyValue, Reply, Revision, TxnOp, TxnRequest,
@@ -57,7 +58,7 @@ impl StoreState {
 
     fn check_op(&self, op: &TxnOp) -> Result<(), StoreError> {
         match op {
-            TxnOp::Set(set) => self.check_set(set),
+            TxnOp::Set(set) => self.check_set(&SetView::of(set)),
             TxnOp::Delete(delete) => self.check_delete(delete),
             TxnOp::Range(range) => self.check_range_request(range).map(|_| ()),
             TxnOp::Get(get) => {
@@ -79,10 +80,10 @@ impl StoreState {
         match op {
             TxnOp::Set(set) => {
                 let slot = self.keys.find(&set.key);
-                self.set(now, revision, set, slot).map(Reply::Set)
+                Ok(Reply::Set(self.set(now, revision, &SetView::of(&set), slot)))
             }
             TxnOp::Delete(delete) => Ok(Reply::Delete(self.delete(revision, delete))),
-            TxnOp::Get(get) => self.get(&get, &mut steps).map(Reply::Get),
+            TxnOp::Get(get) => self.get(&get.key, get.revision, &mut steps).map(Reply::Get),
             TxnOp::Range(range) => self.range(&range, room, &mut steps).map(Reply::Range),
         }
     }

@@ -1,7 +1,7 @@
 //! Requests to [`Hub`]: each is executed at once, or begun and executed in slices.
 
 use super::hub::Hub;
-use crate::model::{HubRequest, KvRequest, Reply, StoreRequest};
+use crate::model::{HubRequest, KeyAction, KvCall, KvRequest, Reply, StoreRequest};
 use crate::store::{Completed, IdempotentWrite, StoreError};
 use crate::time::Micros;
 
@@ -14,7 +14,7 @@ impl<P> Hub<P> {
         once: Option<IdempotentWrite>,
         request: KvRequest,
     ) -> Result<Reply, StoreError> {
-        if let Some(reply) = self.begin(now, once, request) {
+        if let Some(reply) = self.begin(now, once, request.into()) {
             return reply;
         }
         self.finish_write(now);
@@ -23,13 +23,14 @@ impl<P> Hub<P> {
 
     /// Executes `request`. For a write of very many events, there is no reply until
     /// [`go_on`](Self::go_on) has finished it.
+    #[inline]
     pub(crate) fn begin(
         &mut self,
         now: Micros,
         once: Option<IdempotentWrite>,
-        request: KvRequest,
+        request: KvCall<'_>,
     ) -> Option<Result<Reply, StoreError>> {
-        if self.is_busy() && !self.kv_may_pass(&request) {
+        if self.is_busy() && !self.call_may_pass(&request) {
             self.finish_write(now);
             self.finish_notifying();
         }
@@ -98,6 +99,23 @@ impl<P> Hub<P> {
         }
     }
 
+    /// Does the same for a request about one key.
+    pub(crate) fn key_may_pass(&self, action: KeyAction) -> bool {
+        !action.is_write() || self.write_may_pass()
+    }
+
+    fn call_may_pass(&self, request: &KvCall<'_>) -> bool {
+        match request {
+            KvCall::Key(view) => self.key_may_pass(view.action),
+            KvCall::Owned(request) => self.kv_may_pass(request),
+        }
+    }
+
+    fn write_may_pass(&self) -> bool {
+        // With a journal, the events become visible later.
+        !self.state.is_open() && self.state.is_journaled()
+    }
+
     fn kv_may_pass(&self, request: &KvRequest) -> bool {
         match request {
             KvRequest::Get(_) => true,
@@ -106,8 +124,7 @@ impl<P> Hub<P> {
             KvRequest::LeaseTimeToLive(_)
             | KvRequest::LeaseList { .. }
             | KvRequest::LeaseKeys { .. } => true,
-            // With a journal, the events become visible later.
-            request => request.is_write() && self.state.is_journaled(),
+            request => request.is_write() && self.write_may_pass(),
         }
     }
 }

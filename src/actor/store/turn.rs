@@ -262,7 +262,7 @@ impl StoreActor {
         let mut warmed = 0;
         while batch.works.len() > 0 {
             if warmed == 0 {
-                self.prefetch(batch.works.as_slice());
+                self.prefetch(batch.works.as_slice(), &batch.keys);
                 warmed = PREFETCH_GROUP;
             }
             warmed -= 1;
@@ -312,7 +312,8 @@ impl StoreActor {
     fn must_hold(&self, batch: &RequestBatch) -> bool {
         (self.hub.is_busy() || self.backlog.is_holding())
             && batch.works.as_slice().first().is_some_and(|work| match &work.task {
-                Task::Store { request, .. } => !self.hub.may_pass(request),
+                Task::Key(request) => !self.hub.key_may_pass(request.action),
+                Task::Store(task) => !self.hub.may_pass(&task.request),
                 Task::Wait { .. } | Task::Watch { .. } => true,
                 Task::OpenStream { .. } | Task::CancelWatch { .. } | Task::Refused(_) => false,
             })
@@ -405,7 +406,7 @@ impl StoreActor {
     /// withheld.
     pub(super) fn conclude(&mut self, mut batch: RequestBatch) -> TaskAnswers {
         let rest = batch.take_rest();
-        let RequestBatch { sink, answers, withheld, .. } = batch;
+        let RequestBatch { keys, sink, answers, withheld, replies, .. } = batch;
         if let Some(durability_queue) = &mut self.durability_queue {
             for (until, mut answered) in withheld.into_answered(&sink) {
                 match durability_queue.failed() {
@@ -417,7 +418,7 @@ impl StoreActor {
                 }
             }
         }
-        TaskAnswers { done: answers, rest }
+        TaskAnswers { done: answers, rest, keys, replies }
     }
 
     /// Makes durable changes visible until the turn is over; returns the record up to which answers may

@@ -134,7 +134,7 @@ impl Model {
             let mut keys = leases.iter().flat_map(|lease| self.state.lease_keys(*lease));
             keys.all(|key| access.has(Action::Write, key))
         });
-        let task = Task::Store { options: Default::default(), request: request.clone().into() };
+        let task = Task::store(Default::default(), request.clone().into());
         let hidden = self.guard.hidden(access.as_ref(), &self.state, &task);
         prop_assert_eq!(hidden.is_empty(), permitted, "{} asks {:?}", who, request);
         if hidden.is_empty() {
@@ -201,8 +201,7 @@ fn s10_the_keys_of_a_large_lease_are_judged_in_slices_and_once() {
         model.apply(KvRequest::Set(Model::set(&format!("a/{n:05}"), 7)));
     }
     let access = model.people[0].clone();
-    let task =
-        |request: KvRequest| Task::Store { options: Default::default(), request: request.into() };
+    let task = |request: KvRequest| Task::store(Default::default(), request.into());
     let slices = |model: &mut Model, request: KvRequest| {
         let task = task(request);
         let mut slices = 1;
@@ -252,7 +251,7 @@ fn s10_a_lease_that_others_bind_keys_to_all_the_time_is_judged_all_the_same() {
     }
     let access = model.people[0].clone();
     for request in [KvRequest::LeaseTimeToLive(7), KvRequest::LeaseRevoke(7)] {
-        let task = Task::Store { options: Default::default(), request: request.clone().into() };
+        let task = Task::store(Default::default(), request.clone().into());
         let mut turns = 1;
         // Half of them sort before all that is judged already.
         while !judge_some(&mut model, &access, &task) {
@@ -281,7 +280,7 @@ fn s10_a_lease_that_others_bind_keys_to_all_the_time_is_judged_all_the_same() {
 fn binds_to(leases: impl Iterator<Item = LeaseId>) -> Task {
     let success = leases.map(|id| TxnOp::Set(Model::set(&format!("a/+{id}"), id))).collect();
     let request = KvRequest::Txn(TxnRequest { success, ..Default::default() });
-    Task::Store { options: Default::default(), request: request.into() }
+    Task::store(Default::default(), request.into())
 }
 
 /// Regression: a lease that was judged as a whole let those after it be judged as a whole too.
@@ -332,7 +331,7 @@ fn s10_many_leases_of_few_keys_are_judged_in_slices_and_once() {
             let id = 10 + 2 * (other % (LEASES / 2)) + 1;
             model.apply(KvRequest::Set(Model::set(&format!("a/{id}/more"), id)));
             let request = KvRequest::LeaseKeepAlive(id).into();
-            let task = Task::Store { options: Default::default(), request };
+            let task = Task::store(Default::default(), request);
             let who = model.people[1].clone();
             assert!(judge_some(&mut model, &who, &task));
         }

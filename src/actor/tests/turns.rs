@@ -11,7 +11,7 @@ use crate::actor::message::{
     TaskRequest,
 };
 use crate::fair::ClientId;
-use crate::model::{JobRequest, PushOptions, PushRequest, ReserveRequest};
+use crate::model::{JobRequest, KeyBuffer, PushOptions, PushRequest, ReserveRequest};
 use crate::watch::WatchOwner;
 use crate::{
     Details, ErrorCode, Jobs as _, KeyRange, RangeRequest, Reply, WaitRequest, WatchItem,
@@ -26,11 +26,13 @@ impl AnswerSink for Nowhere {
 
 fn message(connection: u64, requests: Vec<StoreRequest>) -> Requests {
     let works = requests.into_iter().map(|request| {
-        let task = Task::Store { options: CallOptions::default(), request };
+        let task = Task::store(CallOptions::default(), request);
         TaskRequest { id: 1, deadline: None, task }
     });
     let owner = Arc::new(WatchOwner::unlimited(connection, String::new()));
-    Requests { owner, works: works.collect(), sink: Arc::new(Nowhere), restriction: None }
+    let (works, sink) = (works.collect(), Arc::new(Nowhere));
+    let keys = KeyBuffer::default();
+    Requests { owner, works, keys, sink, restriction: None, replies: None }
 }
 
 fn is_answered(TaskAnswers { done: answers, .. }: &TaskAnswers, requests: usize) -> bool {
@@ -213,7 +215,7 @@ async fn s10_look_ups_are_answered_while_very_many_watchers_are_told_of_an_event
     let watch = |watch_id| Task::Watch {
         stream: crate::actor::message::StreamRef::OpenedBy(0),
         watch_id,
-        request: crate::WatchRequest::new(KeyRange::key("a")),
+        request: Box::new(crate::WatchRequest::new(KeyRange::key("a"))),
     };
     let tasks = std::iter::once(open).chain((0..WATCHES).map(watch));
     watching.works = tasks.map(|task| TaskRequest { id: 1, deadline: None, task }).collect();
@@ -273,6 +275,7 @@ async fn a_large_delete_is_done_in_turns(wakeful: Wakeful) {
         replies.push(match answer {
             TaskAnswer::Now(answer) => answer.unwrap(),
             TaskAnswer::Withheld => within(withheld.recv()).await.unwrap().unwrap(),
+            TaskAnswer::Appended => panic!("there is no buffer of replies"),
         });
     }
     let replies = replies.iter().map(|done| match done {

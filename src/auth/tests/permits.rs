@@ -272,6 +272,24 @@ fn access(grants: &Grants, admin: bool) -> Access {
     Access::new(&roles)
 }
 
+/// Returns the same request about one key as a connection hands it on.
+fn about_one_key(request: &Request) -> Option<(KeyRequest, KeyBuffer)> {
+    let Request::Store(StoreRequest::Kv(request)) = request else { return None };
+    let (action, key) = match request {
+        KvRequest::Get(get) => (KeyAction::Get { revision: get.revision }, &get.key),
+        KvRequest::Set(set) => {
+            let SetRequest { only_if_changed, return_previous, .. } = *set;
+            (KeyAction::Set { only_if_changed, return_previous }, &set.key)
+        }
+        KvRequest::Delete(DeleteRequest { range: KeyRange::Key(key), return_previous }) => {
+            (KeyAction::Delete { return_previous: *return_previous }, key)
+        }
+        _ => return None,
+    };
+    let mut keys = KeyBuffer::default();
+    keys.push(None, KeyView { action, key, value: b"" }).map(|request| (request, keys))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
     #[test]
@@ -282,7 +300,11 @@ proptest! {
     ) {
         let names = names();
         let expected = touches.iter().all(|touch| naive(&grants, admin, touch, &names));
-        prop_assert_eq!(access(&grants, admin).permits(&request).is_ok(), expected);
+        let access = access(&grants, admin);
+        prop_assert_eq!(access.permits(&request).is_ok(), expected);
+        if let Some((request, keys)) = about_one_key(&request) {
+            prop_assert_eq!(access.permits_key(&request, &keys).is_ok(), expected);
+        }
     }
 
     #[test]

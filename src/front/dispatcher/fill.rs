@@ -67,7 +67,10 @@ impl RequestDispatcher {
         while out.pending() < full
             && let Some((id, answer)) = self.answers.pop_front()
         {
-            self.log.answered(id, &answer);
+            // The answer to a parked wait comes later.
+            if !matches!(answer, Ok(Done::Parked(..))) {
+                self.log.answered(id, answer.as_ref().err());
+            }
             protocol.answer(out, id, answer)?;
         }
         Ok(())

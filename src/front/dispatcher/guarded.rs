@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::front::authorization::{AccessChange, login_over};
 use crate::front::jobs::OWN_ID;
 use crate::front::request_log::TARGET;
-use crate::model::RpcCall;
+use crate::model::{KeyBuffer, RpcCall};
 use crate::store::{StoreError, client_of_user};
 use crate::stranger_lines::LineKind;
 
@@ -92,14 +92,15 @@ impl RequestDispatcher {
     fn refuse_denied_rest(&mut self, access: &Access) {
         for work in &mut self.works {
             let permit = match &work.task {
-                Task::Store { request, .. } => access.permits_store(request),
+                Task::Key(request) => access.permits_key(request, &self.keys),
+                Task::Store(task) => access.permits_store(&task.request),
                 Task::Wait { request, .. } => access.permits_wait(request),
                 Task::OpenStream { .. } => access.permits_stream(),
                 Task::Watch { request, .. } => access.permits_watch(request),
                 Task::CancelWatch { .. } | Task::Refused(_) => Ok(()),
             };
             if let Err(need) = permit {
-                work.task = Task::Refused(need.into());
+                work.task = Task::refused(need);
             }
         }
         for (id, denial) in self.jobs.take_denied_rest(access) {
@@ -139,7 +140,8 @@ impl RequestDispatcher {
         }
         let sink = Arc::clone(&self.outbox) as Arc<dyn AnswerSink>;
         let owner = Arc::clone(&self.owner);
-        let requests = Requests { owner, works, sink, restriction: None };
+        let keys = KeyBuffer::default();
+        let requests = Requests { owner, works, keys, sink, restriction: None, replies: None };
         // A watch that has ended meanwhile needs no cancel, so the answers do not matter.
         self.wakeful.store().send(requests).await.map(drop).map_err(|_| End::Gone)
     }

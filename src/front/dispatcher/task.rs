@@ -21,7 +21,7 @@ impl RequestDispatcher {
         deadline: Option<Instant>,
         call: Result<RpcCall, Error>,
     ) -> Option<(Purpose, Task)> {
-        let refuse = |error: Error| Some((Purpose::Plain, Task::Refused(error)));
+        let refuse = |error: Error| Some((Purpose::Plain, Task::refused(error)));
         Some(match call {
             Err(error) => return refuse(error),
             Ok(RpcCall::Store { options, request: Request::Store(request) }) if !self.leaving => {
@@ -30,7 +30,7 @@ impl RequestDispatcher {
                     StoreRequest::Kv(_) | StoreRequest::Hub(_) => Purpose::Plain,
                     StoreRequest::Files(FilesRequest::Snapshot) => Purpose::Plain,
                 };
-                (about, Task::Store { options, request })
+                (about, Task::store(options, request))
             }
             Ok(RpcCall::Store { options, request }) => {
                 return match self.ask_elsewhere(id, deadline, options.durability, request) {
@@ -42,13 +42,19 @@ impl RequestDispatcher {
             Ok(RpcCall::Wait(request)) => {
                 let outbox = Arc::clone(&self.outbox);
                 let answer = move |outcome| outbox.push(Outgoing::Answer(id, outcome));
-                (Purpose::Plain, Task::Wait { request, outlet: Outlet::Wait(Box::new(answer)) })
+                (
+                    Purpose::Plain,
+                    Task::Wait {
+                        request: Box::new(request),
+                        outlet: Outlet::Wait(Box::new(answer)),
+                    },
+                )
             }
             Ok(RpcCall::StreamOpen { .. }) if self.has_all_streams() => {
                 let max = self.wakeful.config().watch.watches_per_connection_max;
                 let what = "too many streams of watches on this connection; close some first";
                 let refusal = StoreError::limit("watch.watches_per_connection_max", max, what);
-                (Purpose::Plain, Task::Refused(refusal.into()))
+                (Purpose::Plain, Task::refused(refusal))
             }
             Ok(RpcCall::StreamOpen { window_bytes }) => {
                 let outbox = Arc::clone(&self.outbox);
@@ -59,8 +65,8 @@ impl RequestDispatcher {
             }
             Ok(RpcCall::WatchAdd { stream: id, watch_id, watch: request }) => {
                 let task = match self.stream_ref(id) {
-                    Some(stream) => Task::Watch { stream, watch_id, request },
-                    None => Task::Refused(StoreError::WatchNotFound(id).into()),
+                    Some(stream) => Task::Watch { stream, watch_id, request: Box::new(request) },
+                    None => Task::refused(StoreError::WatchNotFound(id)),
                 };
                 (Purpose::Add { stream: id }, task)
             }
@@ -69,7 +75,7 @@ impl RequestDispatcher {
             Ok(RpcCall::WatchCancel { stream: id, watch_id }) => {
                 let task = match self.stream_ref(id) {
                     Some(stream) => Task::CancelWatch { stream, watch_id },
-                    None => Task::Refused(StoreError::WatchNotFound(id).into()),
+                    None => Task::refused(StoreError::WatchNotFound(id)),
                 };
                 (Purpose::Cancel { stream: id, watch_id }, task)
             }

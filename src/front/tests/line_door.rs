@@ -72,7 +72,7 @@ impl Protocol for LineProtocol {
     fn read(
         &mut self,
         bytes: &[u8],
-        reading: &ReadContext<'_>,
+        reading: &mut ReadContext<'_>,
     ) -> Result<Decoded<Infallible>, Fatal> {
         let end = bytes.iter().position(|byte| *byte == b'\n');
         if end.unwrap_or(bytes.len()) > reading.bytes_max() {
@@ -170,7 +170,7 @@ fn understand(line: &str) -> Option<Received<Infallible>> {
     if rest == "cancel" {
         return Some(Received::Cancel(id));
     }
-    Some(Received::Request { id, deadline: None, call: call(rest) })
+    Some(Received::Request { id, deadline: None, call: Box::new(call(rest)) })
 }
 
 fn call(line: &str) -> Result<RpcCall, Error> {

@@ -287,7 +287,7 @@ fn s10_a_turn_of_a_new_door_has_a_limit_of_requests_and_of_heavy_ones() {
         loop {
             let (received, heavy_ones) = inbox.counts();
             assert!(received <= requests && heavy_ones <= heavy, "{received}, {heavy_ones}");
-            taken += inbox.take().len();
+            taken += inbox.take().0.len();
             if !inbox.full {
                 break;
             }

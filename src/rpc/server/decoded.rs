@@ -6,6 +6,7 @@ use super::native::{NativeItem, NativeProtocol};
 use super::port::{PortItem, PortProtocol};
 use crate::config::RpcConfig;
 use crate::front::{Fatal, Inbox, Received};
+use crate::model::{CallOptions, RpcCall};
 use crate::rpc::json::{JsonCall, JsonRequest};
 
 /// An inbox and its protocol, as of a connection to a port.
@@ -35,7 +36,17 @@ impl PortReader {
     }
 
     pub(super) fn take(&mut self) -> Vec<Received<PortItem>> {
-        self.inbox.take()
+        let (mut received, keys) = self.inbox.take();
+        for item in &mut received {
+            if let Received::Key { id, deadline, request } = *item {
+                // As the decoder reads it, which the callers need not distinguish.
+                let options = CallOptions { idempotency: None, durability: request.durability };
+                let request = keys.view(&request).to_owned().into();
+                let call = Box::new(Ok(RpcCall::Store { options, request }));
+                *item = Received::Request { id, deadline, call };
+            }
+        }
+        received
     }
 
     /// Returns true if some input is left for the next turn.
@@ -82,6 +93,7 @@ fn describe(received: &Received<PortItem>) -> String {
         Received::Request { id, deadline, call } => {
             format!("request {id} (deadline: {}) {call:?}", deadline.is_some())
         }
+        Received::Key { id, .. } => format!("key request {id}"),
         Received::Cancel(id) => format!("cancel {id}"),
         Received::Credit { stream, bytes } => format!("credit {stream} {bytes}"),
         Received::Goodbye => "goodbye".to_owned(),
@@ -89,7 +101,8 @@ fn describe(received: &Received<PortItem>) -> String {
             format!("hello {client:?} {server:?}")
         }
         Received::Own(PortItem::Native(NativeItem::Ping(id))) => format!("ping {id}"),
-        Received::Own(PortItem::Json(JsonRequest { id, what, .. })) => {
+        Received::Own(PortItem::Json(ask)) => {
+            let JsonRequest { id, what, .. } = &**ask;
             let deadline = matches!(what, JsonCall::Call { deadline: Some(_), .. });
             format!("{} (deadline: {deadline}) {what:?}", String::from_utf8_lossy(id))
         }

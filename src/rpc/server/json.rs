@@ -191,7 +191,7 @@ impl Protocol for JsonProtocol {
     fn read(
         &mut self,
         bytes: &[u8],
-        reading: &ReadContext<'_>,
+        reading: &mut ReadContext<'_>,
     ) -> Result<Decoded<JsonRequest>, Fatal> {
         Ok(self.read_object(bytes, reading))
     }

@@ -7,6 +7,7 @@ use super::large_values::large_values;
 use super::links::check_name;
 use super::push_frames::{next_large_values, write_next};
 use super::refusal::{bad_hello, bad_login, fatal, is_undecided, not_wakeful};
+use crate::actor::ReplyEncoder;
 use crate::actor::message::Done;
 use crate::config::{Durability, SERVER_NAME_BYTES_MAX};
 use crate::error::{Details, Error, ErrorCode};
@@ -14,12 +15,12 @@ use crate::front::{
     Decoded, End, Fatal, OutputBuffer, Protocol, PushCursor, ReadContext, Received,
     RequestDispatcher, WrittenPush, client_name, protocol,
 };
-use crate::model::{Blob, CallReply, RpcCall};
-use crate::rpc::codec::{CodecError, decode, encode_bare, encode_frame};
+use crate::model::{Blob, CallReply, KeyBuffer, KeyRequest, RpcCall};
+use crate::rpc::codec::{CodecError, decode, encode_bare, encode_frame, encode_headed};
 use crate::rpc::frame::{Header, Kind, PREFACE, split};
 use crate::rpc::proto::{
-    WireCall, WireCredit, WireError, WireHello, WirePush, WireReply, WireWelcome, durability_byte,
-    read_durability,
+    WireCall, WireCredit, WireError, WireHello, WirePush, WireReply, WireWelcome, append_key_reply,
+    durability_byte, read_durability, read_key_call,
 };
 use crate::stranger_lines::{LineKind, log_stranger};
 
@@ -81,7 +82,7 @@ impl NativeProtocol {
     pub(super) fn read_frame<O: From<NativeItem>>(
         &mut self,
         bytes: &[u8],
-        reading: &ReadContext<'_>,
+        reading: &mut ReadContext<'_>,
     ) -> Result<Decoded<O>, Fatal> {
         let config = reading.config;
         let split = match self.phase {
@@ -119,7 +120,7 @@ impl NativeProtocol {
         &mut self,
         header: Header,
         body: &[u8],
-        reading: &ReadContext<'_>,
+        reading: &mut ReadContext<'_>,
     ) -> Result<Option<Received<O>>, Fatal> {
         let id = header.id;
         if self.phase == Phase::Hello {
@@ -134,7 +135,10 @@ impl NativeProtocol {
             Kind::Request => {
                 let wait = Duration::from_millis(u64::from(header.deadline_ms));
                 let deadline = (header.deadline_ms > 0).then(|| reading.now + wait);
-                Received::Request { id, deadline, call: call(&header, body) }
+                match key_request(&header, body, reading.keys) {
+                    Some(request) => Received::Key { id, deadline, request },
+                    None => Received::Request { id, deadline, call: Box::new(call(&header, body)) },
+                }
             }
             Kind::Cancel => Received::Cancel(id),
             Kind::Credit => {
@@ -192,9 +196,7 @@ impl NativeProtocol {
         reply: &WireReply<'_>,
         values: &[Blob],
     ) -> Result<(), End> {
-        let durability = durability_byte(durability);
-        let header = Header { durability, ..Header::bare(Kind::Reply, id) };
-        match out.frame(header, reply, self.frame_bytes_max, values) {
+        match out.frame(reply_header(id, durability), reply, self.frame_bytes_max, values) {
             Err(CodecError::TooLarge { bytes, max }) => {
                 // `Config::check` rejects limits that make this possible.
                 tracing::error!(bytes, max, "a reply does not fit in a frame");
@@ -229,7 +231,7 @@ impl Protocol for NativeProtocol {
     fn read(
         &mut self,
         bytes: &[u8],
-        reading: &ReadContext<'_>,
+        reading: &mut ReadContext<'_>,
     ) -> Result<Decoded<NativeItem>, Fatal> {
         self.read_frame(bytes, reading)
     }
@@ -294,6 +296,10 @@ impl Protocol for NativeProtocol {
         }
     }
 
+    fn reply_encoder(&self) -> Option<ReplyEncoder> {
+        Some(ReplyEncoder { encode: encode_reply, body_bytes_max: self.frame_bytes_max })
+    }
+
     fn push(
         &mut self,
         out: &mut OutputBuffer,
@@ -325,6 +331,25 @@ impl Protocol for NativeProtocol {
     fn has_pings(&self) -> bool {
         true
     }
+}
+
+/// Reads a request about one key without a decoder; `None` leaves the request to [`call`].
+#[inline]
+fn key_request(header: &Header, body: &[u8], keys: &mut KeyBuffer) -> Option<KeyRequest> {
+    keys.push(read_durability(header.durability).ok()?, read_key_call(body)?)
+}
+
+/// Returns the header of a reply whose body is still to be encoded.
+fn reply_header(id: u64, durability: Option<Durability>) -> Header {
+    Header { durability: durability_byte(durability), ..Header::bare(Kind::Reply, id) }
+}
+
+/// Appends the frame of a reply without large values, if its body is not longer than `body_bytes_max`;
+/// returns whether it was.
+fn encode_reply(out: &mut Vec<u8>, id: u64, reply: &CallReply, body_bytes_max: usize) -> bool {
+    let header = reply_header(id, reply.durability);
+    append_key_reply(out, header, &reply.reply, body_bytes_max)
+        || encode_headed(out, header, &WireReply::from(&reply.reply), body_bytes_max).is_ok()
 }
 
 /// Returns true if frames of this kind have no body.

@@ -2,6 +2,7 @@
 
 use super::json::JsonProtocol;
 use super::native::{HELLO_BYTES_MAX, NativeItem, NativeProtocol};
+use crate::actor::ReplyEncoder;
 use crate::actor::message::Done;
 use crate::error::Error;
 use crate::front::{
@@ -19,7 +20,7 @@ pub(crate) enum PortProtocol {
 /// An item that only one of the two protocols has.
 pub(crate) enum PortItem {
     Native(NativeItem),
-    Json(JsonRequest),
+    Json(Box<JsonRequest>),
 }
 
 /// Evaluates the expression for either protocol.
@@ -40,7 +41,7 @@ impl From<NativeItem> for PortItem {
 
 impl From<JsonRequest> for PortItem {
     fn from(ask: JsonRequest) -> Self {
-        Self::Json(ask)
+        Self::Json(Box::new(ask))
     }
 }
 
@@ -51,7 +52,7 @@ impl Protocol for PortProtocol {
     fn read(
         &mut self,
         bytes: &[u8],
-        reading: &ReadContext<'_>,
+        reading: &mut ReadContext<'_>,
     ) -> Result<Decoded<PortItem>, Fatal> {
         if let Self::Native(native) = self
             && native.is_at_preface()
@@ -105,7 +106,7 @@ impl Protocol for PortProtocol {
             (Self::Native(native), PortItem::Native(item)) => {
                 native.take(item, dispatcher, out).await
             }
-            (Self::Json(json), PortItem::Json(ask)) => json.take(ask, dispatcher, out).await,
+            (Self::Json(json), PortItem::Json(ask)) => json.take(*ask, dispatcher, out).await,
             // The protocol does not change after the first item.
             (Self::Native(_), PortItem::Json(_)) | (Self::Json(_), PortItem::Native(_)) => {
                 Err(End::Gone)
@@ -121,6 +122,11 @@ impl Protocol for PortProtocol {
         answer: Result<Done, Error>,
     ) -> Result<(), End> {
         either!(self, protocol => protocol.answer(out, id, answer))
+    }
+
+    #[inline]
+    fn reply_encoder(&self) -> Option<ReplyEncoder> {
+        either!(self, protocol => protocol.reply_encoder())
     }
 
     #[inline]

@@ -246,7 +246,7 @@ impl House {
             // A revision that is not visible cannot be read as past; the plain store shows everything.
             self.settle(usize::MAX);
         }
-        let touches_pending = self.live.touches_pending(&request);
+        let touches_pending = self.live.touches_pending(&request.clone().into());
         let mut reply = self.live.apply(self.now, once(idempotency), request.clone());
         if reply.is_ok() {
             let cause = Cause::Asked(idempotency, Box::new(request.clone()));

@@ -6,6 +6,7 @@ pub(crate) mod strategy;
 mod against_the_model;
 mod hostile_records;
 mod journaled;
+mod key_calls;
 mod promises;
 mod record_bounds;
 mod record_bytes;

@@ -183,7 +183,7 @@ fn in_slices(
     request: KvRequest,
     mut check: impl FnMut(&mut StoreState),
 ) -> Reply {
-    assert_eq!(store.begin(0, None, request), Ok(None), "it is only begun");
+    assert_eq!(store.begin(0, None, request.into()), Ok(None), "it is only begun");
     loop {
         check(store);
         let (completed, steps) = steps_of(store, |store| store.go_on(50));
@@ -196,7 +196,7 @@ fn in_slices(
 
 fn value_of(store: &mut StoreState, key: &str) -> (Option<Blob>, Revision) {
     let get = KvRequest::Get(GetRequest { key: key.into(), revision: 0 });
-    match store.begin(0, None, get) {
+    match store.begin(0, None, get.into()) {
         Ok(Some(Reply::Get(reply))) => (reply.kv.map(|kv| kv.value.clone()), reply.revision),
         other => panic!("{other:?}"),
     }
@@ -276,8 +276,8 @@ fn s10_a_large_write_leaves_the_record_of_one_that_is_done_at_once() {
         let mut store = store_with(|config| config.slice_max = slice_max);
         store.set_journaled(true);
         let mut records = Vec::new();
-        let ask = |store: &mut StoreState, records: &mut Vec<Vec<u8>>, once, request| {
-            let mut reply = store.begin(0, once, request).unwrap().map(Ok);
+        let ask = |store: &mut StoreState, records: &mut Vec<Vec<u8>>, once, request: KvRequest| {
+            let mut reply = store.begin(0, once, request.into()).unwrap().map(Ok);
             while reply.is_none() {
                 reply = store.go_on(3).map(|completed| completed.reply);
             }
@@ -309,7 +309,11 @@ fn s10_a_large_write_leaves_the_record_of_one_that_is_done_at_once() {
         let replies = (1..).zip(requests).map(|(key, request)| {
             let once = Some(IdempotentWrite { key, client: ClientId::User(3) });
             let reply = ask(&mut store, &mut records, once, request.clone());
-            assert_eq!(store.begin(0, once, request), Ok(Some(reply.clone())), "it is remembered");
+            assert_eq!(
+                store.begin(0, once, request.into()),
+                Ok(Some(reply.clone())),
+                "it is remembered"
+            );
             reply
         });
         let replies: Vec<Reply> = replies.collect();
@@ -331,7 +335,7 @@ fn s10_a_large_write_may_read_the_past_to_its_end() {
     let get = TxnOp::Get(GetRequest { key: "a".into(), revision: written[0] });
     let sets = (0..20).map(|number| set(&format!("k{number}"), "v"));
     let request = txn(sets.chain([get]).collect());
-    assert_eq!(store.begin(0, None, request), Ok(None), "it takes several slices");
+    assert_eq!(store.begin(0, None, request.into()), Ok(None), "it takes several slices");
     store.show(written[4]);
     let reply = loop {
         if let Some(completed) = store.go_on(2) {

@@ -126,8 +126,8 @@ fn s2_each_large_write_has_its_reply_however_late_that_is_taken() {
         let success = keys.iter().map(|key| set(key)).collect();
         KvRequest::Txn(TxnRequest { success, ..TxnRequest::default() })
     };
-    assert!(hub.begin(0, None, write(&["a", "b"])).is_none(), "it is large");
-    assert!(hub.begin(0, None, write(&["c", "d"])).is_none(), "it is large");
+    assert!(hub.begin(0, None, write(&["a", "b"]).into()).is_none(), "it is large");
+    assert!(hub.begin(0, None, write(&["c", "d"]).into()).is_none(), "it is large");
     hub.finish_write(0);
     let revisions: Vec<u64> = std::iter::from_fn(|| hub.take_finished())
         .map(|reply| reply.unwrap().revision().unwrap())

@@ -26,6 +26,7 @@ fn tell(received: Received<PortItem>) -> String {
             let deadline = if deadline.is_some() { " in time" } else { "" };
             format!("request {id}{deadline}: {}", call.is_ok())
         }
+        Received::Key { id, .. } => format!("key request {id}"),
         Received::Cancel(id) => format!("cancel {id}"),
         Received::Credit { stream, bytes } => format!("credit {stream} {bytes}"),
         Received::Own(PortItem::Native(NativeItem::Ping(id))) => format!("ping {id}"),
