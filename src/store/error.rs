@@ -44,7 +44,7 @@ pub(crate) enum StoreError {
     DeadlineExceeded,
     #[error("cancelled")]
     Cancelled,
-    #[error("no longer permitted: no role of the user grants `watch` on it")]
+    #[error("not permitted: no role of the user grants `watch` on it any more")]
     Denied,
     #[error("the service is stopping")]
     Stopping { resume: Option<Revision> },
