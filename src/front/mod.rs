@@ -9,8 +9,8 @@
 //!
 //! - A `Connection` is one task. It reads what its socket has; its protocol decodes the bytes, item
 //!   by item, until the `Inbox` has enough for a turn. The [`RequestDispatcher`] makes **one message
-//!   to the store of the whole read**. Connection and inbox are generic over the protocol, so nothing
-//!   is dispatched dynamically for a request.
+//!   to the store of the whole read**. Connection and inbox are generic over the protocol:
+//!   decoding and encoding are not dispatched dynamically.
 //! - The `RequestDispatcher` checks each call with its `Authorization`, and writes the audit log and
 //!   the request log, before anything else sees the call. A protocol has no other way to the store.
 //! - Most requests are about one key. Such a request is a few numbers: its key and value are copied
