@@ -11,7 +11,6 @@ use crate::actor::backlog::{DeferredReply, RequestBatch, RequestWeight};
 use crate::actor::durability_queue::DeferredAnswer as _;
 use crate::actor::message::{Done, Show, Task, TaskAnswers, TaskRequest, WaitAnswered};
 use crate::config::Durability;
-#[cfg(any(test, feature = "cli"))]
 use crate::environment;
 use crate::error::Error;
 use crate::journal::RecordSeq;

@@ -54,6 +54,7 @@ pub(crate) use client::{connect, lost};
 pub use config::{ClientCertificates, TlsConfig};
 #[cfg(feature = "server")]
 pub use listener::TlsListener;
+#[cfg(feature = "server")]
 pub(crate) use listener::{AcceptedPeer, HandshakeLimits, TlsHandshaker};
 
 #[cfg(any(test, feature = "internals"))]
