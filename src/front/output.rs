@@ -23,8 +23,8 @@ const SPARE_BYTES_MAX: usize = 512 * 1024;
 const COMPACT_BYTES: usize = 64 * 1024;
 
 thread_local! {
-    /// Buffers of connections without output or requests: an idle connection holds none, and a busy one does not
-    /// grow a new one for every answer.
+    /// Buffers of connections without output or requests: an idle connection holds none, and a busy one
+    /// does not grow a new one for every answer.
     static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
